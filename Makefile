@@ -1,0 +1,22 @@
+# `make check` is what CI runs; the other targets are its steps, and the load generator.
+
+.PHONY: check fmt clippy doc test interop house-rules release load
+
+check:
+	bash .ci/run
+
+fmt:
+	cargo fmt --all
+
+clippy doc house-rules release:
+	bash .ci/run $@
+
+test:
+	cargo test
+
+interop:
+	bash tests/interop/run
+
+# The load generator against a gateway that it starts itself; ARGS are its arguments, --help lists them.
+load:
+	cargo run --release --example load -- $(ARGS)

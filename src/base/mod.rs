@@ -1,0 +1,21 @@
+//! What every room may lean on: eras and versions, the closed list of errors, names, secrets, and small pure tools.
+//!
+//! This room imports nothing of ours, does no I/O but for reading the key file of [`seal`], and holds no state.
+
+pub mod backoff;
+mod era;
+pub mod error;
+pub mod glob;
+mod name;
+pub mod random;
+pub mod seal;
+mod seal_file;
+mod secret;
+
+pub use backoff::Backoff;
+pub use era::{Era, Version};
+pub use error::{Error, ErrorKind};
+pub use name::{BadServerName, ServerName};
+pub use seal::SealKey;
+pub use seal_file::SealKeyError;
+pub use secret::Secret;

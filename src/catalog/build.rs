@@ -1,0 +1,270 @@
+//! Making views from offers: filtering, naming, merging. Pure.
+
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::protocol::params::key;
+use crate::protocol::skim;
+use crate::supervisor::{Offer, ServerHandle};
+use crate::upstream::{ListKind, own_info};
+
+use super::naming;
+use super::template::Template;
+use super::view::{Introduction, ListResult, Route, View};
+
+/// `_meta` key under which a list says which servers it lacks. The prefix is the project's own name, as the
+/// specification asks of vendors.
+const UNAVAILABLE: &str = "dev.trunkline/unavailable";
+/// Characters of merged instructions taken from one server, and in all: they go into a model's context each time.
+const MAX_INSTRUCTIONS_EACH: usize = 2_000;
+const MAX_INSTRUCTIONS: usize = 8_000;
+
+/// Something that a reader of the catalog should know: a name that had to change, an entry that could not be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// The server whose entry it is.
+    pub server: String,
+    /// What was done, one sentence.
+    pub text: String,
+}
+
+/// One server with what it offers.
+pub type Source = (ServerHandle, Arc<Offer>);
+
+/// How a view names its entries.
+#[derive(Clone, Copy, Debug)]
+pub enum Naming {
+    /// As the server does.
+    Own,
+    /// `<server>__<name>`, at most this long.
+    Prefixed(usize),
+}
+
+/// Makes the view of `sources`, and says what is worth saying about it.
+pub fn build(sources: &[Source], naming: Naming) -> (View, Vec<Remark>) {
+    let mut builder = Builder { naming, view: View::default(), remarks: Vec::new(), bodies: Default::default() };
+    for (server, offer) in sources {
+        for kind in ListKind::ALL {
+            for entry in offer.list(kind).entries() {
+                builder.add(server, kind, entry);
+            }
+        }
+    }
+    builder.finish(sources)
+}
+
+struct Builder {
+    naming: Naming,
+    view: View,
+    remarks: Vec<Remark>,
+    bodies: [BytesMut; 4],
+}
+
+impl Builder {
+    fn add(&mut self, server: &ServerHandle, kind: ListKind, entry: &Bytes) {
+        let text = std::str::from_utf8(entry).unwrap_or_default();
+        let id_field = match kind {
+            ListKind::Tools | ListKind::Prompts => "name",
+            ListKind::Resources => "uri",
+            ListKind::Templates => "uriTemplate",
+        };
+        let Some((span, own)) = skim::field(text, id_field).and_then(|span| Some((span.clone(), skim::string(&text[span])?)))
+        else {
+            return self.remark(server, format!("left out an entry of {} without '{id_field}'", kind.method()));
+        };
+        match kind {
+            ListKind::Tools if !server.config().tools.permits(&own) => {}
+            ListKind::Tools | ListKind::Prompts => {
+                let shown = self.shown_name(server, &own);
+                let routes = if kind == ListKind::Tools { &mut self.view.tools } else { &mut self.view.prompts };
+                match routes.entry(shown.clone().into()) {
+                    Entry::Occupied(taken) => {
+                        let other = taken.get().server.name().clone();
+                        self.remark(server, format!("left out '{own}': '{shown}' is already taken by {other}"));
+                    }
+                    Entry::Vacant(free) => {
+                        let json = Bytes::from(skim::quote(&own));
+                        free.insert(Route { server: server.clone(), own_name: own.as_ref().into(), own_name_json: json });
+                        let replacement = matches!(self.naming, Naming::Prefixed(_)).then(|| skim::quote(&shown));
+                        self.append(kind, text, span, replacement);
+                    }
+                }
+            }
+            ListKind::Resources => {
+                self.note_scheme(server, &own);
+                match self.view.resources.entry(own.as_ref().into()) {
+                    Entry::Occupied(taken) => {
+                        let other = taken.get().name().clone();
+                        if other != *server.name() {
+                            self.remark(server, format!("resource '{own}' is answered by {other}, which is configured first"));
+                        }
+                    }
+                    Entry::Vacant(free) => {
+                        free.insert(server.clone());
+                        self.append(kind, text, span, None);
+                    }
+                }
+            }
+            ListKind::Templates => {
+                self.note_scheme(server, &own);
+                self.view.templates.push((own.as_ref().into(), Template::parse(&own), server.clone()));
+                self.append(kind, text, span, None);
+            }
+        }
+    }
+
+    fn shown_name(&mut self, server: &ServerHandle, own: &str) -> String {
+        let Naming::Prefixed(limit) = self.naming else { return own.to_owned() };
+        let shown = naming::merged_name(server.name(), own, limit);
+        if !shown.ends_with(own) {
+            self.remark(server, format!("shows '{own}' as '{shown}' (name_limit, or characters that model APIs refuse)"));
+        }
+        shown
+    }
+
+    fn note_scheme(&mut self, server: &ServerHandle, uri: &str) {
+        let Some(scheme) = naming::scheme(uri) else { return };
+        let servers = self.view.schemes.entry(scheme.as_ref().into()).or_default();
+        if !servers.iter().any(|known| known.name() == server.name()) {
+            servers.push(server.clone());
+        }
+    }
+
+    /// Appends an entry to a list's body; only the name is ours.
+    fn append(&mut self, kind: ListKind, entry: &str, name: skim::Span, replacement: Option<String>) {
+        let body = &mut self.bodies[kind as usize];
+        if !body.is_empty() {
+            body.put_u8(b',');
+        }
+        match replacement {
+            None => body.put_slice(entry.as_bytes()),
+            Some(shown) => {
+                body.put_slice(&entry.as_bytes()[..name.start]);
+                body.put_slice(shown.as_bytes());
+                body.put_slice(&entry.as_bytes()[name.end..]);
+            }
+        }
+    }
+
+    fn remark(&mut self, server: &ServerHandle, text: String) {
+        self.remarks.push(Remark { server: server.name().to_string(), text });
+    }
+
+    fn finish(mut self, sources: &[Source]) -> (View, Vec<Remark>) {
+        let caching = Caching::of(sources);
+        self.view.introduction = match (self.naming, sources) {
+            (Naming::Own, [(_, offer)]) => introduce_server(offer, &caching),
+            _ => introduce_fleet(sources, &caching),
+        };
+        let unavailable: Vec<String> = sources
+            .iter()
+            .filter(|(_, offer)| offer.peer.is_none())
+            .map(|(server, _)| skim::quote(server.name().as_str()))
+            .collect();
+        let missing = (!unavailable.is_empty()).then(|| format!(r#""{UNAVAILABLE}":[{}]"#, unavailable.join(",")));
+        for kind in ListKind::ALL {
+            let body = std::mem::take(&mut self.bodies[kind as usize]).freeze();
+            self.view.lists[kind as usize] = list_result(kind, &body, &caching, missing.as_deref(), &self.view.introduction);
+        }
+        (self.view, self.remarks)
+    }
+}
+
+/// How long the answers of an endpoint may be kept: as its most careful part allows, and a legacy server allows
+/// nothing.
+struct Caching {
+    ttl_ms: u64,
+    public: bool,
+}
+
+impl Caching {
+    fn of(sources: &[Source]) -> Caching {
+        let mut ttl_ms = None;
+        let mut public = true;
+        for (_, offer) in sources {
+            for kind in ListKind::ALL {
+                let Some(list) = offer.list(kind).list() else { continue };
+                let own = list.ttl_ms.unwrap_or(0);
+                ttl_ms = Some(ttl_ms.map_or(own, |known: u64| known.min(own)));
+                public &= list.public;
+            }
+            public &= offer.peer.is_some();
+        }
+        Caching { ttl_ms: ttl_ms.unwrap_or(0), public: public && ttl_ms.is_some() }
+    }
+
+    fn scope(&self) -> &'static str {
+        if self.public { "public" } else { "private" }
+    }
+}
+
+fn list_result(kind: ListKind, body: &Bytes, caching: &Caching, missing: Option<&str>, intro: &Introduction) -> ListResult {
+    let field = kind.field();
+    let entries = std::str::from_utf8(body).unwrap_or_default();
+    let legacy = match missing {
+        None => format!(r#"{{"{field}":[{entries}]}}"#),
+        Some(missing) => format!(r#"{{"{field}":[{entries}],"_meta":{{{missing}}}}}"#),
+    };
+    let missing = missing.map(|missing| format!(",{missing}")).unwrap_or_default();
+    let modern = format!(
+        r#"{{"resultType":"complete","{field}":[{entries}],"ttlMs":{},"cacheScope":"{}","_meta":{{"{}":{}{missing}}}}}"#,
+        caching.ttl_ms,
+        caching.scope(),
+        key::SERVER_INFO,
+        intro.server_info,
+    );
+    ListResult { legacy: legacy.into(), modern: modern.into() }
+}
+
+/// A single-server endpoint speaks for its server: its identity, its instructions, and those of its capabilities
+/// that pass through the gateway.
+fn introduce_server(offer: &Offer, caching: &Caching) -> Introduction {
+    let Some(peer) = &offer.peer else {
+        return Introduction { capabilities: FLEET_CAPABILITIES.to_owned(), server_info: own_info(), ..Introduction::default() };
+    };
+    let mut fields = Vec::new();
+    for list in ["tools", "resources", "prompts"] {
+        if peer.declares(list) {
+            fields.push(format!(r#""{list}":{{"listChanged":true}}"#));
+        }
+    }
+    for passed in ["completions", "logging", "extensions", "experimental"] {
+        if let Some(raw) = skim::field_text(&peer.capabilities, passed) {
+            fields.push(format!(r#""{passed}":{raw}"#));
+        }
+    }
+    Introduction {
+        capabilities: format!("{{{}}}", fields.join(",")),
+        server_info: peer.server_info.to_string(),
+        instructions: peer.instructions.as_deref().map(skim::quote),
+        ttl_ms: caching.ttl_ms,
+        public: caching.public,
+    }
+}
+
+/// The merged endpoint declares the same whoever is up.
+const FLEET_CAPABILITIES: &str = r#"{"tools":{"listChanged":true},"resources":{"listChanged":true},"prompts":{"listChanged":true},"completions":{},"logging":{}}"#;
+
+fn introduce_fleet(sources: &[Source], caching: &Caching) -> Introduction {
+    let mut text = String::new();
+    for (server, offer) in sources {
+        let Some(own) = offer.peer.as_ref().and_then(|peer| peer.instructions.as_deref()) else { continue };
+        let own: String = own.trim().chars().take(MAX_INSTRUCTIONS_EACH).collect();
+        let section = format!("# {}\n{own}\n\n", server.name());
+        if !own.is_empty() && text.chars().count() + section.chars().count() <= MAX_INSTRUCTIONS {
+            text.push_str(&section);
+        }
+    }
+    let instructions = (!text.is_empty()).then(|| {
+        skim::quote(&format!("Tools and prompts are named <server>__<name>. What the servers say of themselves:\n\n{}", text.trim_end()))
+    });
+    Introduction {
+        capabilities: FLEET_CAPABILITIES.to_owned(),
+        server_info: own_info(),
+        instructions,
+        ttl_ms: caching.ttl_ms,
+        public: caching.public,
+    }
+}

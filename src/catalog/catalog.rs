@@ -1,0 +1,122 @@
+//! The snapshot that requests read, and the task that renews it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::base::ServerName;
+use crate::supervisor::{Fleet, Offer};
+use crate::upstream::ListKind;
+
+use super::build::{Naming, Remark, Source, build};
+use super::view::View;
+
+/// Everything that the fleet offers, at one moment.
+#[derive(Debug)]
+pub struct Catalog {
+    /// The endpoint `/mcp`.
+    pub merged: Arc<View>,
+    /// The endpoints `/mcp/<server>`.
+    pub servers: HashMap<ServerName, Arc<View>>,
+    /// What is worth knowing about names and collisions.
+    pub remarks: Vec<Remark>,
+    offers: HashMap<ServerName, Arc<Offer>>,
+}
+
+/// Lists of an endpoint that are not what they were.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// The server's endpoint, or the merged one.
+    pub endpoint: Option<ServerName>,
+    /// Which lists.
+    pub kinds: BTreeSet<ListKind>,
+}
+
+/// The face of the room. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct CatalogHandle {
+    current: Arc<ArcSwap<Catalog>>,
+    changes: broadcast::Sender<Changed>,
+}
+
+/// Changes that a slow listener may be behind; one that is further behind is told that everything changed.
+const CHANGES: usize = 256;
+
+impl CatalogHandle {
+    /// Builds the first snapshot and starts the task that follows the fleet until `shutdown`.
+    pub fn start(fleet: Fleet, name_limit: usize, shutdown: CancellationToken) -> CatalogHandle {
+        let first = renew(&fleet, name_limit, None);
+        let handle = CatalogHandle {
+            current: Arc::new(ArcSwap::from_pointee(first)),
+            changes: broadcast::Sender::new(CHANGES),
+        };
+        let follower = handle.clone();
+        tokio::spawn(async move {
+            let mut changes = fleet.changes();
+            while let Some(Ok(())) = shutdown.run_until_cancelled(changes.changed()).await {
+                follower.update(&fleet, name_limit);
+            }
+        });
+        handle
+    }
+
+    /// The snapshot of now.
+    pub fn current(&self) -> arc_swap::Guard<Arc<Catalog>> {
+        self.current.load()
+    }
+
+    /// Hears of every change from now on.
+    pub fn changes(&self) -> broadcast::Receiver<Changed> {
+        self.changes.subscribe()
+    }
+
+    fn update(&self, fleet: &Fleet, name_limit: usize) {
+        let before = self.current.load_full();
+        let after = renew(fleet, name_limit, Some(&before));
+        for remark in after.remarks.iter().filter(|remark| !before.remarks.contains(remark)) {
+            info!(server = remark.server, "{}", remark.text);
+        }
+        let mut events = Vec::new();
+        compare(None, &before.merged, &after.merged, &mut events);
+        for (name, view) in &after.servers {
+            if let Some(old) = before.servers.get(name) {
+                compare(Some(name), old, view, &mut events);
+            }
+        }
+        self.current.store(Arc::new(after));
+        for event in events {
+            // Nobody may be listening, which is fine.
+            let _ = self.changes.send(event);
+        }
+    }
+}
+
+/// Builds the next snapshot; endpoints of servers whose offer is the same are kept.
+fn renew(fleet: &Fleet, name_limit: usize, before: Option<&Catalog>) -> Catalog {
+    let sources: Vec<Source> = fleet.servers().iter().map(|server| (server.clone(), server.offer())).collect();
+    let mut servers = HashMap::new();
+    for source in &sources {
+        let name = source.0.name().clone();
+        let same = before.filter(|b| b.offers.get(&name).is_some_and(|offer| Arc::ptr_eq(offer, &source.1)));
+        let view = match same.and_then(|before| before.servers.get(&name)) {
+            Some(view) => Arc::clone(view),
+            None => Arc::new(build(std::slice::from_ref(source), Naming::Own).0),
+        };
+        servers.insert(name, view);
+    }
+    let (merged, remarks) = build(&sources, Naming::Prefixed(name_limit));
+    let offers = sources.into_iter().map(|(server, offer)| (server.name().clone(), offer)).collect();
+    Catalog { merged: Arc::new(merged), servers, remarks, offers }
+}
+
+fn compare(endpoint: Option<&ServerName>, before: &View, after: &View, events: &mut Vec<Changed>) {
+    let kinds: BTreeSet<ListKind> =
+        ListKind::ALL.into_iter().filter(|kind| before.lists[*kind as usize] != after.lists[*kind as usize]).collect();
+    if !kinds.is_empty() {
+        events.push(Changed { endpoint: endpoint.cloned(), kinds });
+    }
+}

@@ -1,0 +1,17 @@
+//! What the fleet offers, merged and named.
+//!
+//! The room turns raw lists into finished answers and into the index that resolves a name in one look-up. It promises
+//! that a list never waits on a server, that an entry differs from what its server said in the name only, that the
+//! order is that of the configuration and then the server's own, and that a name does not depend on who else is
+//! configured. It never talks to a server.
+
+mod build;
+mod catalog;
+mod naming;
+mod template;
+mod view;
+
+pub use build::Remark;
+pub use catalog::{Catalog, CatalogHandle, Changed};
+pub use naming::split as split_name;
+pub use view::{Introduction, Owner, Route, View};

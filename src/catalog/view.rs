@@ -1,0 +1,127 @@
+//! What one endpoint shows: its lists as finished results, and the way from each name to its server.
+
+use std::collections::{BTreeSet, HashMap};
+
+use bytes::Bytes;
+
+use crate::base::Era;
+use crate::supervisor::ServerHandle;
+use crate::upstream::ListKind;
+
+use super::template::Template;
+
+/// Where a name leads.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The server that owns it.
+    pub server: ServerHandle,
+    /// The server's own name for it.
+    pub own_name: Box<str>,
+    /// The same as a JSON string, ready to be spliced in.
+    pub own_name_json: Bytes,
+}
+
+/// A list as it is answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListResult {
+    /// The result for a legacy client, JSON text.
+    pub legacy: Bytes,
+    /// The result for a modern client, JSON text.
+    pub modern: Bytes,
+}
+
+/// One endpoint. Immutable; a change of any server makes a new one.
+#[derive(Debug, Default)]
+pub struct View {
+    pub(super) lists: [ListResult; 4],
+    pub(super) tools: HashMap<Box<str>, Route>,
+    pub(super) prompts: HashMap<Box<str>, Route>,
+    pub(super) resources: HashMap<Box<str>, ServerHandle>,
+    pub(super) templates: Vec<(Box<str>, Template, ServerHandle)>,
+    /// Schemes of everything listed, with the servers that list them, in configuration order.
+    pub(super) schemes: HashMap<Box<str>, Vec<ServerHandle>>,
+    /// The body of an `initialize` result, less the version.
+    pub(super) introduction: Introduction,
+}
+
+/// What an endpoint says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Introduction {
+    /// `capabilities`, JSON text, for either era.
+    pub capabilities: String,
+    /// `serverInfo`, JSON text.
+    pub server_info: String,
+    /// `instructions`, JSON text, if there are any.
+    pub instructions: Option<String>,
+    /// How long a modern client may keep it, in milliseconds.
+    pub ttl_ms: u64,
+    /// Whether it may be shared between callers.
+    pub public: bool,
+}
+
+/// Which server a URI belongs to.
+#[derive(Debug)]
+pub enum Owner<'v> {
+    /// This one.
+    One(&'v ServerHandle),
+    /// These might; nobody can tell.
+    Several(BTreeSet<String>),
+    /// None that is known.
+    None,
+}
+
+impl View {
+    /// The finished result of a list.
+    pub fn list(&self, kind: ListKind, era: Era) -> &Bytes {
+        let list = &self.lists[kind as usize];
+        match era {
+            Era::Legacy => &list.legacy,
+            Era::Modern => &list.modern,
+        }
+    }
+
+    /// Where the tool `name` leads.
+    pub fn tool(&self, name: &str) -> Option<&Route> {
+        self.tools.get(name)
+    }
+
+    /// Where the prompt `name` leads.
+    pub fn prompt(&self, name: &str) -> Option<&Route> {
+        self.prompts.get(name)
+    }
+
+    /// Whose `uri` is: exactly listed first, then by template, then by scheme; never a guess.
+    pub fn owner(&self, uri: &str) -> Owner<'_> {
+        if let Some(server) = self.resources.get(uri) {
+            return Owner::One(server);
+        }
+        let matching = self.templates.iter().filter(|(text, template, _)| &**text == uri || template.matches(uri));
+        match single(matching.map(|(_, _, server)| server)) {
+            Owner::None => {}
+            decided => return decided,
+        }
+        match super::naming::scheme(uri).and_then(|scheme| self.schemes.get(&*scheme)) {
+            Some(servers) => single(servers.iter()),
+            None => Owner::None,
+        }
+    }
+
+    /// What the endpoint says of itself.
+    pub fn introduction(&self) -> &Introduction {
+        &self.introduction
+    }
+}
+
+fn single<'v>(servers: impl Iterator<Item = &'v ServerHandle>) -> Owner<'v> {
+    let mut names = BTreeSet::new();
+    let mut one = None;
+    for server in servers {
+        names.insert(server.name().to_string());
+        one = Some(server);
+    }
+    match (one, names.len()) {
+        (Some(server), 1) => Owner::One(server),
+        (None, _) => Owner::None,
+        _ => Owner::Several(names),
+    }
+}

@@ -1,0 +1,243 @@
+//! From settings to a configuration: the daemon's section, and what holds for the whole.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::thread::available_parallelism;
+
+use tracing_subscriber::EnvFilter;
+
+use super::document::FileLayer;
+use super::faults::{At, Collector, quoted};
+use super::given;
+use super::keys::{self, KEYS, KeyDefault, Kind};
+use super::layers::{KeyPath, Layer, Leaf, Place, Stack};
+use super::load::{Loaded, Setting, Sources, origin_of};
+use super::model::{Config, Gateway, Log, LogFormat, Origin};
+use super::reader::{Reader, path};
+use super::references::Scope;
+use super::servers;
+
+/// What a configuration is built from.
+pub(super) struct Input<'a> {
+    pub sources: &'a Sources,
+    pub origin: Origin,
+    pub file: FileLayer,
+    pub env: Layer,
+    pub flags: Layer,
+    pub scope: Scope,
+}
+
+/// Builds the configuration; nothing comes back only when a fault was noted.
+pub(super) fn build(input: Input<'_>, faults: &mut Collector) -> Option<Loaded> {
+    let Input { sources, origin, file, env, flags, scope } = input;
+    let spoiled = file.spoiled;
+    let mut names: Vec<(String, At)> =
+        file.servers.into_iter().map(|(name, span)| (name, At::Span(span))).collect();
+    for leaf in env.0.iter().chain(&flags.0) {
+        if let [section, name, ..] = leaf.path.as_slice()
+            && section == "servers"
+            && !names.iter().any(|(known, _)| known == name)
+        {
+            names.push((name.clone(), leaf.place.key()));
+        }
+    }
+    let stack = match Stack::new(vec![defaults(&names), file.layer, env, flags]) {
+        Ok(stack) => stack,
+        Err(error) => {
+            faults.fault(At::File, format!("the layers cannot be merged: {error}"), "remove what overlaps");
+            return None;
+        }
+    };
+    let mut reader = Reader { stack: &stack, scope: &scope, faults, resolve: true };
+    let gateway = gateway(&mut reader, sources);
+    check_defaults(&mut reader);
+    let servers: Vec<_> =
+        names.iter().filter_map(|(name, at)| servers::server(&mut reader, name, at, &spoiled)).collect();
+    let settings = settings(&stack, reader.faults);
+    let gateway = gateway.filter(|_| reader.faults.is_empty() && servers.len() == names.len())?;
+    Some(Loaded { config: Config { gateway, servers, origin }, settings })
+}
+
+/// The weakest layer: what the list of keys says about keys that nobody sets.
+fn defaults(servers: &[(String, At)]) -> Layer {
+    let mut layer = Layer::default();
+    for doc in KEYS {
+        let KeyDefault::Value(text) = doc.default else { continue };
+        let Some(value) = given::value_of(doc, text) else { continue };
+        let segments: Vec<&str> = doc.path.split('.').collect();
+        let mut add = |path: KeyPath| {
+            layer.0.push(Leaf {
+                key: path.join("."),
+                path,
+                doc,
+                value: value.clone(),
+                place: Place::Default,
+            });
+        };
+        match segments.as_slice() {
+            [section, "*", rest @ ..] => {
+                for (name, _) in servers {
+                    add(path(&[&[*section, name.as_str()], rest].concat()));
+                }
+            }
+            segments => add(path(segments)),
+        }
+    }
+    layer
+}
+
+/// Reads every default, so that a bad one is told even when no server uses it.
+fn check_defaults(reader: &mut Reader<'_>) {
+    for doc in KEYS.iter().filter(|doc| doc.path.starts_with("defaults.")) {
+        let at = ["defaults", doc.leaf()];
+        match doc.kind {
+            Kind::Duration(..) => drop(reader.duration(&at)),
+            Kind::Size(..) => drop(reader.size(&at)),
+            Kind::Count(..) => drop(reader.count(&at)),
+            _ => drop(reader.choice(&at)),
+        }
+    }
+}
+
+fn settings(stack: &Stack, faults: &Collector) -> Vec<Setting> {
+    let setting =
+        |leaf: &Leaf| Setting { key: leaf.path.join("."), origin: origin_of(&leaf.place, &faults.source) };
+    stack.below(&[]).into_iter().map(setting).collect()
+}
+
+fn gateway(reader: &mut Reader<'_>, sources: &Sources) -> Option<Gateway> {
+    let workers = match reader.leaf(&["gateway", "workers"]) {
+        Some(_) => reader.count(&["gateway", "workers"]),
+        None => available_parallelism().map_or(1, usize::from),
+    };
+    let listen = listen(reader);
+    let data_dir = data_dir(reader, sources);
+    let gateway = Gateway {
+        listen: listen.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), keys::DEFAULT_PORT)),
+        data_dir: data_dir.clone().unwrap_or_default(),
+        workers,
+        allowed_origins: origins(reader),
+        allowed_hosts: hosts(reader),
+        allow_unauthenticated: reader.flag(&["gateway", "allow_unauthenticated"]),
+        max_body: reader.size(&["gateway", "max_body"]),
+        max_sessions: reader.count(&["gateway", "max_sessions"]),
+        session_ttl: reader.duration(&["gateway", "session_ttl"]),
+        max_streams: reader.count(&["gateway", "max_streams"]),
+        max_in_flight: reader.count(&["gateway", "max_in_flight"]),
+        shutdown_grace: reader.duration(&["gateway", "shutdown_grace"]),
+        name_limit: reader.count(&["gateway", "name_limit"]),
+        log: Log {
+            filter: log_filter(reader),
+            format: [LogFormat::Text, LogFormat::Json][reader.choice(&["gateway", "log", "format"])],
+        },
+    };
+    (listen.is_some() && data_dir.is_some()).then_some(gateway)
+}
+
+/// The address; one that others can reach is refused while nobody is asked who they are.
+fn listen(reader: &mut Reader<'_>) -> Option<SocketAddr> {
+    let address = reader.address(&["gateway", "listen"])?;
+    let open = !address.ip().to_canonical().is_loopback();
+    if open && !reader.flag(&["gateway", "allow_unauthenticated"]) {
+        let leaf = reader.leaf(&["gateway", "listen"])?;
+        let help = format!(
+            "listen on \"127.0.0.1:{}\", or, behind something that asks who is calling, set \
+             gateway.allow_unauthenticated = true",
+            address.port()
+        );
+        let problem = "others can reach, and no authentication is configured";
+        reader.wrong(leaf, problem, help);
+        return None;
+    }
+    Some(address)
+}
+
+/// The folder for our own files: what is set, else what the platform provides for state.
+fn data_dir(reader: &mut Reader<'_>, sources: &Sources) -> Option<PathBuf> {
+    if reader.leaf(&["gateway", "data_dir"]).is_some() {
+        return reader.path(&["gateway", "data_dir"]);
+    }
+    // systemd may name several folders with colons between them; the first is the unit's own.
+    let first = |list: &str| list.split(':').next().map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = sources.folder("HOME");
+    let platform = if cfg!(target_os = "macos") {
+        home.map(|home| home.join("Library/Application Support/trunkline"))
+    } else {
+        let state = sources.folder("XDG_STATE_HOME").or_else(|| Some(home?.join(".local/state")));
+        state.map(|state| state.join("trunkline"))
+    };
+    let found = sources.variable("STATE_DIRECTORY").and_then(first).or(platform);
+    if found.is_none() {
+        let message =
+            "`gateway.data_dir` is not set, and without HOME the gateway finds no folder for its files";
+        reader.faults.fault(At::File, message, "set gateway.data_dir, or HOME where the gateway is started");
+    }
+    found
+}
+
+/// Origins as browsers send them: scheme, host and port, in small letters and without the scheme's own port.
+fn origins(reader: &mut Reader<'_>) -> Vec<String> {
+    reader.list(&["gateway", "allowed_origins"], |item| match origin(item) {
+        Some(origin) => Ok(origin),
+        None if item == "*" => Err((
+            "would admit every web page",
+            "name the pages that may call; with \"*\" any web page could use every server",
+        )),
+        None => Err((
+            "is not an origin",
+            "write scheme, host and perhaps port, such as \"https://app.example.com\"",
+        )),
+    })
+}
+
+fn origin(text: &str) -> Option<String> {
+    let text = text.to_ascii_lowercase();
+    let (scheme, authority) = text.split_once("://")?;
+    let own_port = match scheme {
+        "http" => ":80",
+        "https" => ":443",
+        _ => "",
+    };
+    let legal = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+.-".contains(&b));
+    let authority = authority.strip_suffix(own_port).unwrap_or(authority);
+    (legal && is_host(authority)).then(|| format!("{scheme}://{authority}"))
+}
+
+fn hosts(reader: &mut Reader<'_>) -> Vec<String> {
+    reader.list(&["gateway", "allowed_hosts"], |item| match is_host(item) {
+        true => Ok(item.to_ascii_lowercase()),
+        false => Err(("is not a host", "write a host name and perhaps a port, such as \"mcp.example.com\"")),
+    })
+}
+
+fn is_host(text: &str) -> bool {
+    let authority = text.parse::<http::uri::Authority>();
+    authority.is_ok_and(|it| {
+        !it.host().is_empty() && !it.as_str().contains(['@', '*']) && !it.as_str().ends_with(':')
+    })
+}
+
+/// The log filter. `EnvFilter` takes any bare word for the name of a target, `inof` too, so words must be levels.
+fn log_filter(reader: &mut Reader<'_>) -> String {
+    const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
+    let Some((leaf, text)) = reader.raw(&["gateway", "log", "filter"]) else { return String::new() };
+    let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word.trim()));
+    let typo = text.split(',').find(|part| !part.contains(['=', '[', ']', '{', '}']) && !is_level(part));
+    let help =
+        "write a level (off, error, warn, info, debug, trace) or parts such as \"info,trunkline=debug\"";
+    if let Some(word) = typo {
+        let help = match keys::nearest(word, LEVELS) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => help.to_owned(),
+        };
+        let problem = match word == text {
+            true => "is no level".to_owned(),
+            false => format!("has {} where a level should stand", quoted(word)),
+        };
+        reader.wrong(leaf, problem, help);
+    } else if let Err(error) = EnvFilter::builder().parse(text) {
+        reader.wrong(leaf, format!("is no log filter: {error}"), help);
+    }
+    text.to_owned()
+}

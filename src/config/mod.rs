@@ -1,0 +1,36 @@
+//! What the operator wants.
+//!
+//! **For:** reading the configuration from its four layers (defaults, file, environment, flags), resolving its
+//! references and checking all of it, before anything is started.
+//!
+//! **Promises:** a [`Config`] that exists is right: every key is known, every value is of its kind and within its
+//! bounds, every reference is resolved. A configuration that is not right comes back as [`Faults`]: all of them at
+//! once, each with key, value, place and cure. No credential is part of a fault or of a debug print.
+//!
+//! **Never:** looks at the process environment or the current folder by itself, writes anything, starts anything,
+//! or decides what a setting does; that is for the room which owns the thing.
+//!
+//! How a configuration comes to be: `load` finds the file; `document`, `given` and the list in `keys` turn file,
+//! environment, flags and defaults into layers of the same shape; `layers` merges them; `reader`, `build` and
+//! `servers` take them apart key by key. `faults` collects what is wrong on the way.
+
+mod build;
+mod document;
+mod faults;
+mod given;
+mod keys;
+mod layers;
+mod load;
+mod model;
+mod reader;
+mod references;
+mod servers;
+#[cfg(test)]
+mod tests;
+mod units;
+mod veil;
+
+pub use faults::{Fault, Faults};
+pub use keys::{KEYS, KeyDefault, KeyDoc, Kind, Reach};
+pub use load::{EXAMPLE, Flag, Loaded, Setting, Sources, load};
+pub use model::{Config, Gateway, Log, LogFormat, Origin, Protocol, Server, ToolFilter, Transport, Url};

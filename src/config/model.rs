@@ -1,0 +1,262 @@
+//! The configuration in types: what the other rooms read.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use crate::base::{Secret, ServerName, glob};
+
+/// Everything the operator wants, checked and with every reference resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The daemon itself.
+    pub gateway: Gateway,
+    /// The servers in the order of the file; those that only the environment names come last.
+    pub servers: Vec<Server>,
+    /// Where the file layer came from.
+    pub origin: Origin,
+}
+
+/// Where the file layer of a configuration came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// No file was found: the built-in example is in force.
+    Embedded,
+    /// This file.
+    File(PathBuf),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded => f.write_str("the built-in gateway.toml"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// `[gateway]`: the daemon itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gateway {
+    /// Where the gateway listens.
+    pub listen: SocketAddr,
+    /// Where the gateway keeps its own files.
+    pub data_dir: PathBuf,
+    /// Worker threads of the runtime.
+    pub workers: usize,
+    /// Origins of web pages that may call, as browsers write them: small letters, no default port.
+    pub allowed_origins: Vec<String>,
+    /// `Host` values accepted besides the gateway's own address, in small letters.
+    pub allowed_hosts: Vec<String>,
+    /// Whether an address that others can reach may be bound without authentication.
+    pub allow_unauthenticated: bool,
+    /// The largest body of one request, in bytes.
+    pub max_body: u64,
+    /// The most sessions held at once.
+    pub max_sessions: usize,
+    /// How long an idle session lives.
+    pub session_ttl: Duration,
+    /// The most event streams open at once.
+    pub max_streams: usize,
+    /// The most requests worked on at once.
+    pub max_in_flight: usize,
+    /// How long calls in flight may take to finish at shutdown.
+    pub shutdown_grace: Duration,
+    /// The longest tool or prompt name shown at the merged endpoint.
+    pub name_limit: usize,
+    /// The gateway's own log.
+    pub log: Log,
+}
+
+/// `[gateway.log]`: the gateway's own log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// What is logged, in the directives of `tracing`'s `EnvFilter`; they have been checked.
+    pub filter: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For eyes.
+    Text,
+    /// One JSON object a line, for collectors.
+    Json,
+}
+
+/// `[servers.<name>]`: one MCP server behind the gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// The name, which prefixes the server's tools.
+    pub name: ServerName,
+    /// Whether the server runs. References of a server that does not run are left as written.
+    pub enabled: bool,
+    /// How the server is reached.
+    pub transport: Transport,
+    /// Which era of the protocol it speaks.
+    pub protocol: Protocol,
+    /// How long one call may take.
+    pub call_timeout: Duration,
+    /// How long the server may take from its start until it is ready.
+    pub start_timeout: Duration,
+    /// How long opening a connection to a URL may take.
+    pub connect_timeout: Duration,
+    /// How long a child may take to leave after its input was closed, and again after SIGTERM.
+    pub stop_grace: Duration,
+    /// The largest single message accepted from the server, in bytes.
+    pub max_message: u64,
+    /// The most calls in flight to the server at once.
+    pub max_in_flight: usize,
+    /// Which of its tools are offered.
+    pub tools: ToolFilter,
+}
+
+/// Which era of the protocol a server speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Found out by asking the server.
+    Auto,
+    /// `initialize` and sessions: 2024-11-05 to 2025-11-25.
+    Legacy,
+    /// Stateless: 2026-07-28 and later.
+    Modern,
+}
+
+/// Which of a server's tools are offered.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ToolFilter {
+    /// Patterns of the tools that are offered; empty means all of them.
+    pub allow: Vec<String>,
+    /// Patterns of the tools that are not, whatever `allow` says.
+    pub deny: Vec<String>,
+}
+
+impl ToolFilter {
+    /// Whether a tool of this name (the server's own name for it) is offered.
+    pub fn permits(&self, tool: &str) -> bool {
+        let hit = |patterns: &[String]| patterns.iter().any(|pattern| glob::matches(pattern, tool));
+        !hit(&self.deny) && (self.allow.is_empty() || hit(&self.allow))
+    }
+}
+
+/// How a server is reached.
+///
+/// `Debug` names the program, the variables and the host, and never an argument, a query or a value: after
+/// references are resolved, any of them may hold a credential.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Transport {
+    /// A child process that speaks on its pipes.
+    Stdio {
+        /// The program: a path, or a name to look up in `PATH`.
+        command: String,
+        /// Its arguments.
+        args: Vec<String>,
+        /// Variables added to its otherwise cleared environment, sorted by name.
+        env: Vec<(String, Secret)>,
+        /// Its working directory, absolute.
+        cwd: Option<PathBuf>,
+    },
+    /// A streamable HTTP endpoint.
+    Http {
+        /// The endpoint.
+        url: Url,
+        /// Headers sent with every request, sorted by name; the values have been checked.
+        headers: Vec<(HeaderName, Secret)>,
+        /// A PEM file of certificate authorities trusted besides the system's own.
+        ca_file: Option<PathBuf>,
+        /// An HTTP proxy to go through. It may hold a user name and a password.
+        proxy: Option<String>,
+    },
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdio { command, args, env, cwd } => f
+                .debug_struct("Stdio")
+                .field("command", command)
+                .field("args", &format_args!("[{} not shown]", args.len()))
+                .field("env", env)
+                .field("cwd", cwd)
+                .finish(),
+            Self::Http { url, headers, ca_file, proxy } => f
+                .debug_struct("Http")
+                .field("url", url)
+                .field("headers", headers)
+                .field("ca_file", ca_file)
+                .field("proxy", &proxy.as_ref().map(|_| format_args!("***")))
+                .finish(),
+        }
+    }
+}
+
+/// An absolute `http` or `https` URL with a host, and without user information or fragment.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Url {
+    text: String,
+    uri: http::Uri,
+}
+
+impl Url {
+    /// Checks the text; the error is the end of a sentence that begins with the key.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let uri: http::Uri = text.parse().map_err(|_| "is not a URL")?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err("is not an http or https URL");
+        }
+        let authority = uri.authority().ok_or("is a URL without a host")?;
+        if authority.as_str().contains('@') {
+            return Err("is a URL with a user name or password in it");
+        }
+        // `http` accepts an empty host before a port.
+        if authority.host().is_empty() {
+            return Err("is a URL without a host");
+        }
+        if text.contains('#') {
+            return Err("is a URL with a fragment, which is never sent");
+        }
+        Ok(Self { text: text.to_owned(), uri })
+    }
+
+    /// The URL as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The URL in parts.
+    pub fn uri(&self) -> &http::Uri {
+        &self.uri
+    }
+}
+
+/// Shows everything but the query, which may hold a key.
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&veil_url(&self.text))
+    }
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+/// The text of a URL, good or bad, without what may be a credential: user information and query.
+pub(super) fn veil_url(text: &str) -> String {
+    let (rest, query) = match text.split_once('?') {
+        Some((rest, _)) => (rest, "?***"),
+        None => (text, ""),
+    };
+    let (scheme, rest) = rest.find("://").map_or(("", rest), |at| rest.split_at(at + 3));
+    // Up to the last `@` of all: a password may hold a slash that should have been escaped.
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}***@{host}{query}"),
+        None => format!("{scheme}{rest}{query}"),
+    }
+}

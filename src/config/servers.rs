@@ -1,0 +1,241 @@
+//! From settings to servers.
+
+use std::path::PathBuf;
+
+use http::{HeaderName, HeaderValue};
+
+use crate::base::{Secret, ServerName};
+
+use super::faults::At;
+use super::keys::Reach;
+use super::layers::{KeyPath, Leaf, Place};
+use super::model::{Protocol, Server, ToolFilter, Transport, Url};
+use super::reader::{Reader, path};
+
+/// Headers that the gateway writes itself, or that belong to one hop.
+const OWN_HEADERS: [&str; 15] = [
+    "accept",
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "host",
+    "last-event-id",
+    "mcp-method",
+    "mcp-name",
+    "mcp-protocol-version",
+    "mcp-session-id",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// One server; nothing comes back only when a fault was noted.
+pub(super) fn server(reader: &mut Reader<'_>, name: &str, at: &At, spoiled: &[KeyPath]) -> Option<Server> {
+    let checked = ServerName::new(name);
+    if let Err(error) = &checked {
+        let help = format!("{error}; for instance `{}`", suggestion(name));
+        reader.faults.fault(at.clone(), format!("`servers.{name}` is no name for a server"), help);
+    }
+    let key = |key: &'static str| ["servers", name, key];
+    let enabled = reader.flag(&key("enabled"));
+    reader.resolve = enabled;
+    let transport = transport(reader, name, at, spoiled);
+    reader.resolve = true;
+    let protocol = [Protocol::Auto, Protocol::Legacy, Protocol::Modern][reader.choice(&key("protocol"))];
+    let server = Server {
+        name: checked.ok()?,
+        enabled,
+        transport: transport?,
+        protocol,
+        call_timeout: reader.duration(&key("call_timeout")),
+        start_timeout: reader.duration(&key("start_timeout")),
+        connect_timeout: reader.duration(&key("connect_timeout")),
+        stop_grace: reader.duration(&key("stop_grace")),
+        max_message: reader.size(&key("max_message")),
+        max_in_flight: reader.count(&key("max_in_flight")),
+        tools: ToolFilter { allow: patterns(reader, name, "allow"), deny: patterns(reader, name, "deny") },
+    };
+    Some(server)
+}
+
+fn suggestion(name: &str) -> String {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let dashed: String =
+        name.chars().map(|c| c.to_ascii_lowercase()).map(|c| if legal(c) { c } else { '-' }).collect();
+    let short: String = dashed.trim_matches('-').chars().take(ServerName::MAX_LEN).collect();
+    if short.is_empty() { "my-server".to_owned() } else { short }
+}
+
+fn patterns(reader: &mut Reader<'_>, name: &str, list: &'static str) -> Vec<String> {
+    let check = |item: &str| match item.trim() {
+        "" => Err(("matches no tool", "write a tool's own name, or a pattern such as \"get_*\"")),
+        _ => Ok(item.to_owned()),
+    };
+    reader.list(&["servers", name, "tools", list], check)
+}
+
+fn transport(reader: &mut Reader<'_>, name: &str, at: &At, spoiled: &[KeyPath]) -> Option<Transport> {
+    let given = |key: &str| {
+        let key = path(&["servers", name, key]);
+        reader.stack.find(&key).is_some() || spoiled.contains(&key)
+    };
+    let (at, message, help) = match (given("command"), given("url")) {
+        (true, false) => {
+            refuse_keys_of_the_other(reader, name, Reach::Command);
+            return stdio(reader, name);
+        }
+        (false, true) => {
+            refuse_keys_of_the_other(reader, name, Reach::Url);
+            return remote(reader, name);
+        }
+        (true, true) => {
+            let at =
+                reader.leaf(&["servers", name, "url"]).map_or_else(|| at.clone(), |leaf| leaf.place.key());
+            let help = "keep `command` to start a program, or `url` to connect to one";
+            (at, format!("`servers.{name}` has both `command` and `url`"), help)
+        }
+        (false, false) => {
+            let help = "add `command` to start a program, or `url` to connect to a running one";
+            (at.clone(), format!("`servers.{name}` has neither `command` nor `url`"), help)
+        }
+    };
+    reader.faults.fault(at, message, help);
+    // What else is wrong with either is told all the same.
+    let _ = (stdio(reader, name), remote(reader, name));
+    None
+}
+
+fn refuse_keys_of_the_other(reader: &mut Reader<'_>, name: &str, reach: Reach) {
+    let (has, other) = match reach {
+        Reach::Command => ("command", "url"),
+        Reach::Url => ("url", "command"),
+    };
+    let set: Vec<&Leaf> = reader.stack.below(&path(&["servers", name]));
+    let strangers = set
+        .into_iter()
+        .filter(|leaf| leaf.place != Place::Default && leaf.doc.only.is_some_and(|only| only != reach));
+    for leaf in strangers {
+        let message = format!("`{}` means nothing for a server with `{has}`", leaf.key);
+        let help = format!("remove it: only a server with `{other}` has this key");
+        reader.faults.fault(leaf.place.key(), message, help);
+    }
+}
+
+fn stdio(reader: &mut Reader<'_>, name: &str) -> Option<Transport> {
+    let command = command(reader, name);
+    let args = reader.texts(&["servers", name, "args"]);
+    let mut env = Vec::new();
+    for leaf in reader.stack.below(&path(&["servers", name, "env"])) {
+        let variable = leaf.path.last().map_or("", String::as_str);
+        if variable.is_empty() || variable.contains(['=', '\0']) {
+            let message = format!("`{}` is no name for an environment variable", leaf.key);
+            reader.faults.fault(leaf.place.key(), message, "a variable's name is not empty and has no `=`");
+        }
+        env.extend(secret(reader, leaf).map(|value| (variable.to_owned(), Secret::new(value))));
+    }
+    let cwd = reader.path(&["servers", name, "cwd"]);
+    Some(Transport::Stdio { command: command?, args, env, cwd })
+}
+
+/// The program: a name for `PATH` stays as it is, a path becomes absolute.
+fn command(reader: &mut Reader<'_>, name: &str) -> Option<String> {
+    let (leaf, text) = reader.text(&["servers", name, "command"])?;
+    if text.trim().is_empty() {
+        reader.wrong(leaf, "names no program", "write the program to start");
+        return None;
+    }
+    if !text.contains(std::path::is_separator) {
+        if let Some((program, _)) = text.trim().split_once(char::is_whitespace) {
+            let help = format!(
+                "write command = \"{program}\", and the rest as a list in `args`; no shell reads them"
+            );
+            reader.wrong(leaf, "is more than a program", help);
+        }
+        return Some(text);
+    }
+    Some(reader.absolute(leaf, &text).to_string_lossy().into_owned())
+}
+
+fn secret(reader: &mut Reader<'_>, leaf: &Leaf) -> Option<String> {
+    match &leaf.value {
+        super::layers::Value::Text(text) => reader.expand(leaf, leaf.place.value(), text),
+        _ => None,
+    }
+}
+
+fn remote(reader: &mut Reader<'_>, name: &str) -> Option<Transport> {
+    let url = url(reader, name);
+    let mut headers = Vec::new();
+    for leaf in reader.stack.below(&path(&["servers", name, "headers"])) {
+        headers.extend(header(reader, leaf));
+    }
+    let ca_file: Option<PathBuf> = reader.path(&["servers", name, "ca_file"]);
+    let proxy = proxy(reader, name);
+    Some(Transport::Http { url: url?, headers, ca_file, proxy })
+}
+
+fn url(reader: &mut Reader<'_>, name: &str) -> Option<Url> {
+    let (leaf, text) = reader.text(&["servers", name, "url"])?;
+    if !reader.resolve && super::references::has_reference(&text) {
+        // A server that does not run needs no address; this one says so to whoever looks.
+        return Url::parse(UNRESOLVED_URL).ok();
+    }
+    match Url::parse(&text) {
+        Ok(url) => Some(url),
+        Err(problem) => {
+            let help = match problem {
+                p if p.contains("password") => {
+                    "send credentials as a header: headers = { Authorization = \"Bearer ${env:TOKEN}\" }"
+                }
+                p if p.contains("fragment") => "remove the `#` and what follows it",
+                _ => "write the whole address, such as \"https://mcp.example.com/mcp\"",
+            };
+            reader.wrong(leaf, problem, help);
+            None
+        }
+    }
+}
+
+/// What stands in for the URL of a server that does not run when the URL holds a reference. The name is one
+/// that RFC 6761 keeps from ever existing.
+const UNRESOLVED_URL: &str = "http://unresolved.invalid/";
+
+fn header(reader: &mut Reader<'_>, leaf: &Leaf) -> Option<(HeaderName, Secret)> {
+    let name = leaf.path.last().map_or("", String::as_str);
+    let key = &leaf.key;
+    let value = secret(reader, leaf)?;
+    let Ok(header) = name.parse::<HeaderName>() else {
+        let help = "a header's name is letters, digits and dashes, such as X-Api-Key";
+        reader.faults.fault(leaf.place.key(), format!("`{key}` is no name for a header"), help);
+        return None;
+    };
+    if OWN_HEADERS.contains(&header.as_str()) {
+        let message = format!("`{key}` is a header that the gateway writes itself");
+        reader.faults.fault(leaf.place.key(), message, "remove it");
+        return None;
+    }
+    if HeaderValue::from_str(&value).is_err() {
+        let help = "a header's value is one line of visible characters";
+        reader.wrong_unshown(leaf, leaf.place.value(), "has a value that no header can have", help);
+        return None;
+    }
+    Some((header, Secret::new(value)))
+}
+
+fn proxy(reader: &mut Reader<'_>, name: &str) -> Option<String> {
+    let (leaf, text) = reader.text(&["servers", name, "proxy"])?;
+    let uri = text.parse::<http::Uri>().ok().filter(|_| reader.resolve);
+    let fits = uri.is_some_and(|uri| {
+        uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty())
+    });
+    if !fits && reader.resolve {
+        reader.wrong(
+            leaf,
+            "is not the URL of an HTTP proxy",
+            "write scheme, host and port, such as \"http://proxy:3128\"",
+        );
+    }
+    Some(text)
+}

@@ -1,0 +1,154 @@
+//! Every key does something.
+
+use http::HeaderName;
+
+use crate::base::Secret;
+
+use super::super::{Config, KEYS, KeyDefault, Kind, Transport};
+use super::given;
+
+/// What a key is set to, what is then read, and what that must be.
+type Row = (&'static str, &'static str, fn(&Config) -> String, &'static str);
+
+const BASE: &str = "servers.a.command = \"/bin/a\"\nservers.b.url = \"http://b/\"\n";
+
+macro_rules! of_gateway {
+    ($($field:tt)+) => { |config| format!("{:?}", config.gateway.$($field)+) };
+}
+macro_rules! of_child {
+    ($($field:tt)+) => { |config| format!("{:?}", config.servers[0].$($field)+) };
+}
+macro_rules! of_remote {
+    ($($field:tt)+) => { |config| format!("{:?}", config.servers[1].$($field)+) };
+}
+macro_rules! of_transport {
+    ($variant:ident, $field:ident, $show:expr) => {
+        |config| {
+            let find = |transport: &Transport| match transport {
+                Transport::$variant { $field, .. } => Some($show($field)),
+                _ => None,
+            };
+            config.servers.iter().find_map(|server| find(&server.transport)).unwrap_or_default()
+        }
+    };
+}
+
+fn debug(value: &impl std::fmt::Debug) -> String {
+    format!("{value:?}")
+}
+
+fn variables(pairs: &Vec<(String, Secret)>) -> String {
+    pairs.iter().map(|(name, value)| format!("{name}={}", value.expose())).collect()
+}
+
+fn headers(pairs: &Vec<(HeaderName, Secret)>) -> String {
+    pairs.iter().map(|(name, value)| format!("{name}={}", value.expose())).collect()
+}
+
+const ROWS: &[Row] = &[
+    ("gateway.listen", "\"[::1]:7000\"", of_gateway!(listen), "[::1]:7000"),
+    ("gateway.data_dir", "\"/data\"", of_gateway!(data_dir), "\"/data\""),
+    ("gateway.workers", "123", of_gateway!(workers), "123"),
+    (
+        "gateway.allowed_origins",
+        "[\"https://A.example:443\"]",
+        of_gateway!(allowed_origins),
+        "[\"https://a.example\"]",
+    ),
+    ("gateway.allowed_hosts", "[\"Mcp.example\"]", of_gateway!(allowed_hosts), "[\"mcp.example\"]"),
+    ("gateway.allow_unauthenticated", "true", of_gateway!(allow_unauthenticated), "true"),
+    ("gateway.max_body", "\"1MiB\"", of_gateway!(max_body), "1048576"),
+    ("gateway.max_sessions", "5", of_gateway!(max_sessions), "5"),
+    ("gateway.session_ttl", "\"5m\"", of_gateway!(session_ttl), "300s"),
+    ("gateway.max_streams", "5", of_gateway!(max_streams), "5"),
+    ("gateway.max_in_flight", "5", of_gateway!(max_in_flight), "5"),
+    ("gateway.shutdown_grace", "\"0s\"", of_gateway!(shutdown_grace), "0ns"),
+    ("gateway.name_limit", "64", of_gateway!(name_limit), "64"),
+    ("gateway.log.filter", "\"warn,trunkline=debug\"", of_gateway!(log.filter), "\"warn,trunkline=debug\""),
+    ("gateway.log.format", "\"json\"", of_gateway!(log.format), "Json"),
+    ("defaults.protocol", "\"modern\"", of_child!(protocol), "Modern"),
+    ("defaults.call_timeout", "\"1m\"", of_child!(call_timeout), "60s"),
+    ("defaults.start_timeout", "\"1m\"", of_child!(start_timeout), "60s"),
+    ("defaults.connect_timeout", "\"1m\"", of_remote!(connect_timeout), "60s"),
+    ("defaults.stop_grace", "\"1m\"", of_child!(stop_grace), "60s"),
+    ("defaults.max_message", "2048", of_child!(max_message), "2048"),
+    ("defaults.max_in_flight", "5", of_child!(max_in_flight), "5"),
+    ("servers.a.enabled", "false", of_child!(enabled), "false"),
+    ("servers.a.command", "\"npx\"", of_transport!(Stdio, command, debug), "\"npx\""),
+    ("servers.a.args", "[\"-y\"]", of_transport!(Stdio, args, debug), "[\"-y\"]"),
+    ("servers.a.env.Some_Name", "\"v\"", of_transport!(Stdio, env, variables), "Some_Name=v"),
+    ("servers.a.cwd", "\"/work\"", of_transport!(Stdio, cwd, debug), "Some(\"/work\")"),
+    ("servers.b.url", "\"https://c/mcp\"", of_transport!(Http, url, debug), "\"https://c/mcp\""),
+    (
+        "servers.b.headers.X-Key", "\"v\"", of_transport!(Http, headers, super::keys::headers), "x-key=v"),
+    ("servers.b.ca_file", "\"/ca.pem\"", of_transport!(Http, ca_file, debug), "Some(\"/ca.pem\")"),
+    ("servers.b.proxy", "\"http://p:3128\"", of_transport!(Http, proxy, debug), "Some(\"http://p:3128\")"),
+    ("servers.a.protocol", "\"legacy\"", of_child!(protocol), "Legacy"),
+    ("servers.a.call_timeout", "\"1m\"", of_child!(call_timeout), "60s"),
+    ("servers.a.start_timeout", "\"1m\"", of_child!(start_timeout), "60s"),
+    ("servers.b.connect_timeout", "\"1m\"", of_remote!(connect_timeout), "60s"),
+    ("servers.a.stop_grace", "\"1m\"", of_child!(stop_grace), "60s"),
+    ("servers.a.max_message", "2048", of_child!(max_message), "2048"),
+    ("servers.a.max_in_flight", "5", of_child!(max_in_flight), "5"),
+    ("servers.a.tools.allow", "[\"get_*\"]", of_child!(tools.allow), "[\"get_*\"]"),
+    ("servers.a.tools.deny", "[\"rm\"]", of_child!(tools.deny), "[\"rm\"]"),
+];
+
+fn fits(pattern: &str, path: &str) -> bool {
+    let (pattern, path): (Vec<_>, Vec<_>) = (pattern.split('.').collect(), path.split('.').collect());
+    pattern.len() == path.len() && pattern.iter().zip(path).all(|(want, have)| *want == "*" || *want == have)
+}
+
+#[test]
+fn every_key_has_a_row_here() {
+    for key in KEYS {
+        assert!(ROWS.iter().any(|(path, ..)| fits(key.path, path)), "{} has no row", key.path);
+    }
+    for (path, ..) in ROWS {
+        assert!(KEYS.iter().any(|key| fits(key.path, path)), "{path} is no key");
+    }
+}
+
+#[test]
+fn every_key_changes_what_is_read() {
+    let base = given(BASE).config();
+    for (path, value, read, expected) in ROWS {
+        // A key that the base sets is replaced.
+        let kept: String = BASE
+            .lines()
+            .filter(|line| !line.starts_with(&format!("{path} ")))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let changed = given(&format!("{kept}{path} = {value}\n")).config();
+        assert_eq!(read(&changed), *expected, "{path}");
+        assert_ne!(read(&base), *expected, "{path} is set to what it is anyway");
+    }
+}
+
+#[test]
+fn every_default_in_the_list_is_what_holds() {
+    let loaded = given(BASE).loaded();
+    for key in KEYS {
+        if let (KeyDefault::Value(text), Kind::Duration(..) | Kind::Size(..) | Kind::Count(..)) =
+            (key.default, key.kind)
+        {
+            let setting = loaded.settings.iter().find(|setting| setting.key == key.path);
+            assert_eq!(
+                setting.map(|setting| setting.origin.as_str()),
+                Some("default"),
+                "{} = {text}",
+                key.path
+            );
+        }
+    }
+    let gateway = loaded.config.gateway;
+    assert_eq!(gateway.listen.to_string(), "127.0.0.1:6270");
+    assert_eq!((gateway.max_body, gateway.max_sessions, gateway.max_streams), (4 << 20, 10_000, 4_096));
+    assert_eq!((gateway.max_in_flight, gateway.name_limit), (4_096, 48));
+    assert_eq!((gateway.session_ttl.as_secs(), gateway.shutdown_grace.as_secs()), (86_400, 10));
+    assert_eq!(gateway.workers, std::thread::available_parallelism().unwrap().get());
+    let server = &loaded.config.servers[0];
+    let waits = [server.call_timeout, server.start_timeout, server.connect_timeout, server.stop_grace];
+    assert_eq!(waits.map(|wait| wait.as_secs()), [30, 30, 10, 5]);
+    assert_eq!((server.max_message, server.max_in_flight, server.enabled), (64 << 20, 1_024, true));
+}

@@ -1,0 +1,194 @@
+//! Differences between the eras that stand inside a result or a request: the fields one era knows and the other
+//! does not. Every function edits our bytes and leaves the rest as it arrived.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::params::{Meta, Params, key};
+use super::skim::{self, Span};
+use super::splice::Splice;
+
+/// Where to find what a modern result must have.
+#[derive(Debug, Default)]
+struct ResultFields {
+    result_type: Option<Span>,
+    ttl: Option<Span>,
+    scope: Option<Span>,
+    meta: Option<Span>,
+}
+
+impl ResultFields {
+    fn read(result: &str) -> Option<ResultFields> {
+        let mut fields = ResultFields::default();
+        skim::each_field(result, |key, span| {
+            match key {
+                "resultType" => fields.result_type = Some(span),
+                "ttlMs" => fields.ttl = Some(span),
+                "cacheScope" => fields.scope = Some(span),
+                "_meta" => fields.meta = Some(span),
+                _ => {}
+            }
+            Ok(())
+        })
+        .ok()?;
+        Some(fields)
+    }
+}
+
+/// Gives the result of a legacy server what a modern client expects: `resultType`, the server's identity, and for
+/// cacheable methods `ttlMs` 0 and `cacheScope` private, because a legacy server promised nothing. `at` is the place
+/// of the result in the text that `splice` edits.
+pub fn result_to_modern(splice: &mut Splice, text: &str, at: Span, server_info: &str, cacheable: bool) {
+    let result = &text[at.clone()];
+    let Some(fields) = ResultFields::read(result) else { return };
+    let mut head = BytesMut::new();
+    if fields.result_type.is_none() {
+        head.put_slice(br#""resultType":"complete","#);
+    }
+    if cacheable && fields.ttl.is_none() {
+        head.put_slice(br#""ttlMs":0,"#);
+    }
+    if cacheable && fields.scope.is_none() {
+        head.put_slice(br#""cacheScope":"private","#);
+    }
+    let identity = format!(r#""{}":{server_info}"#, key::SERVER_INFO);
+    match fields.meta {
+        Some(meta) if result[meta.clone()].starts_with('{') => {
+            if skim::field(&result[meta.clone()], key::SERVER_INFO).is_none() {
+                insert_field(splice, text, at.start + meta.start..at.start + meta.end, identity);
+            }
+        }
+        Some(_) => {}
+        None => head.put_slice(format!(r#""_meta":{{{identity}}},"#).as_bytes()),
+    }
+    if head.is_empty() {
+        return;
+    }
+    head.truncate(head.len() - 1);
+    insert_field(splice, text, at, head.freeze());
+}
+
+/// Adds what a modern server requires to the request of a legacy client: version, capabilities, identity and log
+/// level in `params._meta`. `params` are the places in the text that `splice` edits; `behind` is where `params` is
+/// to be put if there is none: right behind the method's closing quote.
+pub fn request_to_modern(splice: &mut Splice, text: &str, params: &Params, behind: usize, fields: &str) {
+    match (&params.span, &params.meta) {
+        (_, Some(Meta { span, .. })) => insert_field(splice, text, span.clone(), Bytes::from(fields.to_owned())),
+        (Some(span), None) => {
+            insert_field(splice, text, span.clone(), Bytes::from(format!(r#""_meta":{{{fields}}}"#)));
+        }
+        (None, None) => splice.insert(behind, Bytes::from(format!(r#","params":{{"_meta":{{{fields}}}}}"#))),
+    }
+}
+
+/// Inserts the fields `fields` (JSON text without braces) at the front of the object at `object`.
+fn insert_field(splice: &mut Splice, text: &str, object: Span, fields: impl Into<Bytes>) {
+    let inner = &text[object.start + 1..object.end];
+    let empty = inner.trim_start().starts_with('}');
+    splice.insert(object.start + 1, fields.into());
+    if !empty {
+        splice.insert(object.start + 1, Bytes::from_static(b","));
+    }
+}
+
+/// Takes the fields of the modern era out of a result that goes to a legacy client. Whole fields go, with the comma
+/// that set them apart.
+pub fn result_to_legacy(splice: &mut Splice, text: &str, at: Span) {
+    let result = &text[at.clone()];
+    let mut places = Vec::new();
+    let mut previous_end = 1;
+    let walked = skim::each_field(result, |key, span| {
+        // A field reaches from the end of the one before it to its own end.
+        let reach = previous_end..span.end;
+        previous_end = span.end;
+        places.push((reach, matches!(key, "resultType" | "ttlMs" | "cacheScope")));
+        Ok(())
+    });
+    if walked.is_err() {
+        return;
+    }
+    let mut first_kept = true;
+    for (reach, drop) in places {
+        let (start, end) = (at.start + reach.start, at.start + reach.end);
+        if drop {
+            splice.replace(start..end, Bytes::new());
+        } else {
+            // The first field that stays must not keep the comma of one that went.
+            let comma = text[start..end].bytes().position(|b| b == b',' || b == b'"').unwrap_or(0);
+            if first_kept && text.as_bytes()[start + comma] == b',' {
+                splice.replace(start + comma..start + comma + 1, Bytes::new());
+            }
+            first_kept = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Message;
+
+    fn modern(result: &str, cacheable: bool) -> String {
+        let mut splice = Splice::new(Bytes::copy_from_slice(result.as_bytes()));
+        result_to_modern(&mut splice, result, 0..result.len(), r#"{"name":"s"}"#, cacheable);
+        String::from_utf8(splice.to_bytes(0).to_vec()).unwrap()
+    }
+
+    fn legacy(result: &str) -> String {
+        let mut splice = Splice::new(Bytes::copy_from_slice(result.as_bytes()));
+        result_to_legacy(&mut splice, result, 0..result.len());
+        String::from_utf8(splice.to_bytes(0).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_legacy_result_gains_what_a_modern_client_expects() {
+        assert_eq!(
+            modern(r#"{"content":[]}"#, false),
+            r#"{"resultType":"complete","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"s"}},"content":[]}"#
+        );
+        assert_eq!(
+            modern(r#"{ }"#, true),
+            r#"{"resultType":"complete","ttlMs":0,"cacheScope":"private","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"s"}} }"#
+        );
+        assert_eq!(
+            modern(r#"{"_meta":{"a":1},"x":2}"#, false),
+            r#"{"resultType":"complete","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"s"},"a":1},"x":2}"#
+        );
+    }
+
+    #[test]
+    fn what_a_server_said_itself_is_left_alone() {
+        let own = r#"{"resultType":"task","ttlMs":5,"cacheScope":"public","_meta":{"io.modelcontextprotocol/serverInfo":{}}}"#;
+        assert_eq!(modern(own, true), own);
+    }
+
+    #[test]
+    fn a_legacy_client_does_not_see_the_fields_of_the_modern_era() {
+        assert_eq!(legacy(r#"{"resultType":"complete","content":[1, 2] ,"ttlMs":0 }"#), r#"{"content":[1, 2] }"#);
+        assert_eq!(legacy(r#"{ "a":1, "cacheScope":"x", "b":2}"#), r#"{ "a":1, "b":2}"#);
+        assert_eq!(legacy(r#"{"resultType":"complete"}"#), "{}");
+        assert_eq!(legacy(r#"{"ttlMs":1,"resultType":"complete", "b":{}}"#), r#"{ "b":{}}"#);
+        assert_eq!(legacy("{}"), "{}");
+    }
+
+    #[test]
+    fn a_legacy_request_gains_its_meta_wherever_there_is_room() {
+        for (text, expected) in [
+            (r#"{"jsonrpc":"2.0","id":1,"method":"m"}"#, r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{"v":1}}}"#),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{}}"#,
+                r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{"v":1}}}"#,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{"p":2},"x":3}}"#,
+                r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{"v":1,"p":2},"x":3}}"#,
+            ),
+        ] {
+            let message = Message::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap();
+            let params = Params::read(&message).unwrap();
+            let mut splice = Splice::new(message.text().clone());
+            let behind = message.method_span().unwrap().end + 1;
+            request_to_modern(&mut splice, text, &params, behind, r#""v":1"#);
+            assert_eq!(splice.to_bytes(0), expected);
+        }
+    }
+}

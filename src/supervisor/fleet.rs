@@ -1,0 +1,107 @@
+//! All servers together.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::base::ServerName;
+use crate::config;
+use crate::store::{Store, StoredCatalog};
+
+use super::generation::Resources;
+use super::handle::{COMMANDS, ServerHandle, Shared, Status};
+use super::launch::{Surroundings, era_key};
+use super::machine::State;
+use super::owner::Owner;
+use super::snapshot::Offer;
+
+/// What a fleet is made from.
+pub struct FleetOptions {
+    /// The entries of the configuration, in its order.
+    pub servers: Vec<config::Server>,
+    /// What children inherit.
+    pub surroundings: Surroundings,
+    /// Where verdicts and lists outlive the process.
+    pub store: Option<Store>,
+    /// What is known from the last run.
+    pub stored: Vec<StoredCatalog>,
+}
+
+/// Handles to every server, in the order of the configuration. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    servers: Arc<Vec<ServerHandle>>,
+    by_name: Arc<HashMap<ServerName, ServerHandle>>,
+    changes: watch::Sender<u64>,
+    shutdown: CancellationToken,
+    owners: TaskTracker,
+}
+
+impl Fleet {
+    /// Starts an owner for each enabled server. Returns at once; the servers come up in their own time.
+    pub fn start(options: FleetOptions) -> Fleet {
+        let resources = Resources {
+            surroundings: Arc::new(options.surroundings),
+            store: options.store,
+            metrics: Arc::default(),
+        };
+        let (changes, shutdown, owners) = (watch::Sender::new(0), CancellationToken::new(), TaskTracker::new());
+        let mut servers = Vec::new();
+        for config in options.servers.into_iter().filter(|server| server.enabled) {
+            let (commands, received) = mpsc::channel(COMMANDS);
+            let shared = Arc::new(Shared {
+                offer: ArcSwap::from_pointee(known_offer(&config, &options.stored)),
+                live: ArcSwapOption::empty(),
+                status: watch::Sender::new(FIRST_STATUS),
+                permits: Arc::new(Semaphore::new(config.max_in_flight)),
+                commands,
+                refresh: Notify::new(),
+                changes: changes.clone(),
+                config,
+            });
+            owners.spawn(Owner::new(Arc::clone(&shared), resources.clone(), received).run(shutdown.clone()));
+            servers.push(ServerHandle(shared));
+        }
+        let by_name = servers.iter().map(|server| (server.name().clone(), server.clone())).collect();
+        Fleet { servers: Arc::new(servers), by_name: Arc::new(by_name), changes, shutdown, owners }
+    }
+
+    /// The servers in the order of the configuration.
+    pub fn servers(&self) -> &[ServerHandle] {
+        &self.servers
+    }
+
+    /// The server of this name.
+    pub fn get(&self, name: &str) -> Option<&ServerHandle> {
+        self.by_name.get(name)
+    }
+
+    /// A number that grows whenever the offer of any server has changed.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Stops every server and waits until the last process is gone.
+    pub async fn shutdown(&self) {
+        self.shutdown.cancel();
+        self.owners.close();
+        self.owners.wait().await;
+    }
+}
+
+/// A server is wanted from the moment it exists, so nobody who comes early is told that it is stopped.
+const FIRST_STATUS: Status = Status { state: State::Starting, generation: 0, pid: None, last_error: None };
+
+/// The lists of the last run, if the entry is still the same.
+fn known_offer(config: &config::Server, stored: &[StoredCatalog]) -> Offer {
+    let key = era_key(config);
+    stored
+        .iter()
+        .find(|catalog| catalog.server == config.name.as_str() && catalog.config_hash == key)
+        .and_then(|catalog| Offer::from_stored(&catalog.lists))
+        .unwrap_or_default()
+}

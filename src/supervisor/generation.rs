@@ -1,0 +1,211 @@
+//! One life of a server: bring it up, keep its lists fresh, see it end, clear up after it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use crate::base::{Era, Version};
+use crate::config::{Protocol, Transport};
+use crate::platform::{self, Process};
+use crate::store::Store;
+use crate::upstream::{Hint, Link, Peer, StdioLink, ended_fault, handshake};
+
+use super::handle::{Live, Shared};
+use super::launch;
+use super::listen;
+use super::metrics::ServerMetrics;
+use super::reading;
+
+/// What every generation may use.
+#[derive(Clone)]
+pub(super) struct Resources {
+    pub surroundings: Arc<launch::Surroundings>,
+    pub store: Option<Store>,
+    pub metrics: Arc<ServerMetrics>,
+}
+
+pub(super) struct Context {
+    pub shared: Arc<Shared>,
+    pub resources: Resources,
+    pub number: u64,
+    /// The era that the generation before proved by its end.
+    pub speaks: Option<Era>,
+    pub up: mpsc::Sender<u64>,
+    pub cancel: CancellationToken,
+}
+
+/// How a generation ended.
+pub(super) struct Ended {
+    /// A clause that follows the server's name.
+    pub reason: String,
+    /// Whether trying again soon is pointless.
+    pub permanent: bool,
+    /// What the end says of the server's era: one that exits on a probe speaks the old one.
+    pub speaks: Option<Era>,
+}
+
+impl Ended {
+    fn because(reason: impl Into<String>) -> Ended {
+        Ended { reason: reason.into(), permanent: false, speaks: None }
+    }
+}
+
+/// The exit status is usually known a moment after the pipes have closed; a caller is better served with it.
+const EXIT_WAIT: Duration = Duration::from_millis(5);
+/// After an exit, replies that the child had written before are still read for this long.
+const DRAIN_WAIT: Duration = Duration::from_millis(5);
+
+pub(super) async fn run(context: Context) -> Ended {
+    match &context.shared.config.transport {
+        Transport::Stdio { .. } => run_child(context).await,
+        Transport::Http { .. } => run_remote(context).await,
+    }
+}
+
+async fn run_child(context: Context) -> Ended {
+    let config = &context.shared.config;
+    let surroundings = &context.resources.surroundings;
+    let spec = launch::child_spec(config, surroundings);
+    let spawned = tokio::select! {
+        spawned = platform::spawn(&surroundings.exe, &spec) => spawned,
+        () = context.cancel.cancelled() => return Ended::because("was stopped"),
+        () = tokio::time::sleep(config.start_timeout) => {
+            return Ended::because(format!("was not started by the system within {:?} (start_timeout)", config.start_timeout));
+        }
+    };
+    let spawned = match spawned {
+        Ok(spawned) => spawned,
+        Err(error) => return Ended { permanent: error.permanent(), ..Ended::because(format!("cannot be started: {error}")) },
+    };
+    debug!(server = %config.name, generation = context.number, pid = spawned.pid, "started");
+    context.shared.status.send_modify(|status| status.pid = Some(spawned.pid));
+    let pipes = (spawned.stdin, spawned.stdout, spawned.stderr);
+    let tasks = TaskTracker::new();
+    let max_message = usize::try_from(config.max_message).unwrap_or(usize::MAX);
+    let link = StdioLink::start(config.name.clone(), pipes, max_message, &tasks);
+    let mut process = spawned.process;
+
+    let mut hint = None;
+    let ended = tokio::select! {
+        exit = process.wait() => {
+            let _ = tokio::time::timeout(DRAIN_WAIT, link.ended()).await;
+            Ended::because(exit.to_string())
+        }
+        reason = link.ended() => match tokio::time::timeout(EXIT_WAIT, process.wait()).await {
+            Ok(exit) => Ended::because(exit.to_string()),
+            Err(_) => Ended::because(format!("broke its pipes: {reason}")),
+        },
+        ended = serve(&context, Link::Stdio(Arc::clone(&link)), &mut hint) => ended,
+        () = context.cancel.cancelled() => Ended::because("was stopped"),
+    };
+    let probed_in_vain = hint == Some(Hint::Unknown) && context.shared.live.load().is_none();
+    context.shared.live.store(None);
+    link.fail_all(&ended_fault(&config.name, &ended.reason));
+    stop_child(&context, &link, &mut process).await;
+    context.resources.metrics.link(&config.name, link.counts());
+    context.shared.status.send_modify(|status| status.pid = None);
+    for line in link.stderr().lines().iter().rev().take(LAST_WORDS).rev() {
+        if !context.cancel.is_cancelled() {
+            info!(server = %config.name, generation = context.number, "its stderr: {line}");
+        }
+    }
+    // rmcp's legacy server, among others, exits on a request before `initialize`.
+    let exited = !context.cancel.is_cancelled() && ended.speaks.is_none() && probed_in_vain;
+    Ended { speaks: if exited { Some(Era::Legacy) } else { ended.speaks }, ..ended }
+}
+
+/// Lines of stderr that go to the log when a server has ended.
+const LAST_WORDS: usize = 10;
+
+/// Asks a child to leave, ever more firmly: end of input, SIGTERM to its group, SIGKILL to everything it started.
+async fn stop_child(context: &Context, link: &StdioLink, process: &mut Process) {
+    let grace = context.shared.config.stop_grace;
+    link.close_stdin();
+    if tokio::time::timeout(grace, process.wait()).await.is_err() {
+        process.terminate();
+        if tokio::time::timeout(grace, process.wait()).await.is_err() {
+            warn!(server = %context.shared.config.name, "does not leave on SIGTERM; killing it");
+        }
+    }
+    process.kill();
+    process.gone().await;
+}
+
+async fn run_remote(context: Context) -> Ended {
+    let link = match launch::http_link(&context.shared.config) {
+        Ok(link) => link,
+        Err(reason) => return Ended { permanent: true, ..Ended::because(reason) },
+    };
+    let mut hint = None;
+    let ended = tokio::select! {
+        ended = serve(&context, Link::Http(Arc::clone(&link)), &mut hint) => ended,
+        () = context.cancel.cancelled() => Ended::because("was stopped"),
+    };
+    context.shared.live.store(None);
+    if context.cancel.is_cancelled() {
+        link.end_session().await;
+    }
+    ended
+}
+
+/// Brings the link up and keeps the lists fresh; returns when the handshake fails or the link is lost.
+async fn serve(context: &Context, link: Link, used_hint: &mut Option<Hint>) -> Ended {
+    let config = &context.shared.config;
+    let key = launch::era_key(config);
+    let hint = hint(context, &key).await;
+    *used_hint = Some(hint);
+    let peer = match handshake(&link, hint, config.start_timeout).await {
+        Ok(peer) => Arc::new(peer),
+        Err(fault) => {
+            forget(context, hint, &key);
+            return Ended::because(format!("did not come up: {}", fault.error.message));
+        }
+    };
+    remember(context, &peer, &key);
+    let offer = reading::read_offer(&link, &peer, config).await;
+    reading::publish(&context.shared, &context.resources.store, offer);
+    let live = Live { generation: context.number, link: link.clone(), peer: Arc::clone(&peer) };
+    context.shared.live.store(Some(Arc::new(live)));
+    let _ = context.up.send(context.number).await;
+
+    tokio::select! {
+        () = listen::follow(&link, &peer) => Ended::because("ended its streams"),
+        reason = reading::keep_fresh(&link, &peer, &context.shared, &context.resources.store) => Ended::because(reason),
+    }
+}
+
+/// What is known of the era: the configuration, the last generation's end, or the verdict on file.
+async fn hint(context: &Context, key: &str) -> Hint {
+    match context.shared.config.protocol {
+        Protocol::Legacy => return Hint::Configured(Era::Legacy),
+        Protocol::Modern => return Hint::Configured(Era::Modern),
+        Protocol::Auto => {}
+    }
+    if let Some(era) = context.speaks {
+        return Hint::Remembered(era);
+    }
+    let verdict = match &context.resources.store {
+        Some(store) => store.era_verdict(key).await,
+        None => None,
+    };
+    verdict.map_or(Hint::Unknown, |verdict| Hint::Remembered(verdict.era))
+}
+
+fn remember(context: &Context, peer: &Peer, key: &str) {
+    let (era, version): (Era, Version) = (peer.era(), peer.version);
+    info!(server = %context.shared.config.name, generation = context.number, %era, %version, "handshake done");
+    if let Some(store) = &context.resources.store {
+        store.remember_era(key, era, version.as_str());
+    }
+}
+
+/// A remembered verdict under which the handshake failed may be wrong: the next attempt probes.
+fn forget(context: &Context, hint: Hint, key: &str) {
+    if let (Hint::Remembered(_), Some(store)) = (hint, &context.resources.store) {
+        store.forget_era(key);
+    }
+}

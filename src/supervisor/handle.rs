@@ -1,0 +1,182 @@
+//! The face of one supervised server: what it offers, how it is doing, and the way in for calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+
+use crate::base::{Error, ErrorKind, ServerName};
+use crate::config;
+use crate::upstream::{Link, Peer};
+
+use super::machine::State;
+use super::snapshot::Offer;
+
+/// A server that can be called now.
+#[derive(Debug)]
+pub struct Live {
+    /// Which start of the server this is.
+    pub generation: u64,
+    /// The way to it.
+    pub link: Link,
+    /// What it said of itself.
+    pub peer: Arc<Peer>,
+}
+
+/// How a server is doing.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Its state.
+    pub state: State,
+    /// The number of its last start.
+    pub generation: u64,
+    /// Its process, while there is one.
+    pub pid: Option<u32>,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+}
+
+/// What an operator, or the app, may ask for.
+#[derive(Debug)]
+pub(super) enum Command {
+    Start,
+    Stop,
+}
+
+/// A handle to one supervised server. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct ServerHandle(pub(super) Arc<Shared>);
+
+/// What owner and handles share. The request path reads it and takes no lock that a slow task can hold.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub config: config::Server,
+    pub live: ArcSwapOption<Live>,
+    pub offer: ArcSwap<Offer>,
+    pub status: watch::Sender<Status>,
+    pub permits: Arc<Semaphore>,
+    pub commands: mpsc::Sender<Command>,
+    pub refresh: Notify,
+    /// Bumped whenever an offer has changed, of any server.
+    pub changes: watch::Sender<u64>,
+}
+
+/// Leave to make one call: the place it takes among the server's calls is freed when this is dropped.
+#[derive(Debug)]
+pub struct Admission {
+    /// The server as it is now.
+    pub live: Arc<Live>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Commands that may wait for an owner that is busy with the one before.
+pub(super) const COMMANDS: usize = 8;
+/// How long a call waits for a place at a server that has as many calls in flight as it may. Longer queues only
+/// hide an overload; a client that is told can back off.
+const PLACE_WAIT: Duration = Duration::from_secs(5);
+
+impl ServerHandle {
+    /// The server's name.
+    pub fn name(&self) -> &ServerName {
+        &self.0.config.name
+    }
+
+    /// The server's entry in the configuration.
+    pub fn config(&self) -> &config::Server {
+        &self.0.config
+    }
+
+    /// What the server offers, as last read.
+    pub fn offer(&self) -> Arc<Offer> {
+        self.0.offer.load_full()
+    }
+
+    /// How the server is doing; follow it with `changed()`.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.0.status.subscribe()
+    }
+
+    /// The server as it is now, if it can be called now.
+    pub fn live(&self) -> Option<Arc<Live>> {
+        self.0.live.load_full()
+    }
+
+    /// Calls in flight.
+    pub fn in_flight(&self) -> usize {
+        self.0.config.max_in_flight.saturating_sub(self.0.permits.available_permits())
+    }
+
+    /// Lets a call in: waits for a server that is coming up, and for a free place, and says clearly why not.
+    pub async fn admit(&self) -> Result<Admission, Error> {
+        // The common case takes no await.
+        if let Some(live) = self.0.live.load_full()
+            && let Ok(permit) = Arc::clone(&self.0.permits).try_acquire_owned()
+        {
+            return Ok(Admission { live, _permit: permit });
+        }
+        let live = self.wait_until_live().await?;
+        let place = tokio::time::timeout(PLACE_WAIT, Arc::clone(&self.0.permits).acquire_owned()).await;
+        match place {
+            Ok(Ok(permit)) => Ok(Admission { live, _permit: permit }),
+            _ => Err(Error::new(
+                ErrorKind::Overloaded,
+                format!(
+                    "server '{}' has {} calls in flight, as many as it may (max_in_flight); try again later",
+                    self.name(),
+                    self.0.config.max_in_flight
+                ),
+            )),
+        }
+    }
+
+    /// Waits for a server that is coming up, at most as long as a start may take.
+    pub async fn wait_until_live(&self) -> Result<Arc<Live>, Error> {
+        let mut status = self.0.status.subscribe();
+        let arrival = async {
+            loop {
+                if let Some(live) = self.0.live.load_full() {
+                    return Ok(live);
+                }
+                let hopeless = match &status.borrow_and_update().state {
+                    State::Failed { reason, .. } => Some(reason.clone()),
+                    State::Stopped | State::Stopping => Some("is stopped".to_owned()),
+                    _ => None,
+                };
+                if let Some(reason) = hopeless {
+                    return Err(self.unavailable(&reason));
+                }
+                if status.changed().await.is_err() {
+                    return Err(self.unavailable("is stopped"));
+                }
+            }
+        };
+        match tokio::time::timeout(self.0.config.start_timeout, arrival).await {
+            Ok(arrived) => arrived,
+            Err(_) => {
+                let reason = self.0.status.borrow().last_error.clone();
+                Err(self.unavailable(&reason.unwrap_or_else(|| "is still starting".to_owned())))
+            }
+        }
+    }
+
+    /// Starts the server, at once even if it rests after failures.
+    pub async fn start(&self) {
+        let _ = self.0.commands.send(Command::Start).await;
+    }
+
+    /// Stops the server.
+    pub async fn stop(&self) {
+        let _ = self.0.commands.send(Command::Stop).await;
+    }
+
+    /// Says that somebody has used the lists, so that they are read again in the background if they are old.
+    pub fn lists_used(&self) {
+        self.0.refresh.notify_one();
+    }
+
+    fn unavailable(&self, reason: &str) -> Error {
+        let text = format!("server '{}' is not available: it {reason}", self.name());
+        Error::new(ErrorKind::Unavailable, text)
+    }
+}

@@ -1,0 +1,354 @@
+//! The states of one supervised server, as a pure machine: state × event × now → state, action.
+//!
+//! ```text
+//!              Start                    Up
+//!  Stopped ───────────▶ Starting ───────────────▶ Ready
+//!     ▲                  ▲  ▲ │ Down                │ Down
+//!     │ Ended   Due      │  │ ▼                     │
+//!  Stopping   ┌──────────┘  └─── Backoff ◀──────────┤ (again within the budget's window)
+//!     ▲       │                    │ budget spent   │
+//!     │     Failed ◀───────────────┴────────────────┘ (permanent fault: at once)
+//!     └─────── Stop, from any state
+//! ```
+//!
+//! The first start after a generation that was Ready has no delay. No state is for ever: `Failed` is tried again at
+//! the slow rate, or at once on an operator's word.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::base::backoff::Backoff;
+
+/// How restarts are paced.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// Waits between attempts that did not become Ready.
+    pub backoff: Backoff,
+    /// Restarts allowed within [`Policy::window`]; the next one goes to `Failed`.
+    pub budget: usize,
+    /// See [`Policy::budget`].
+    pub window: Duration,
+    /// How long a failed server rests before it is tried again.
+    pub slow_retry: Duration,
+}
+
+impl Default for Policy {
+    /// Backoff from half a second to half a minute; five restarts a minute as in Erlang/OTP's customary child
+    /// specification and systemd's `StartLimitBurst` of 5, here over a minute since a server takes longer to start
+    /// than a unit; a failed server is tried once a minute.
+    fn default() -> Policy {
+        Policy {
+            backoff: Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(30) },
+            budget: 5,
+            window: Duration::from_secs(60),
+            slow_retry: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Where a server is in its life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nobody wants it to run.
+    Stopped,
+    /// A generation is coming up: process, handshake, lists.
+    Starting,
+    /// Process up, handshake done, lists read.
+    Ready {
+        /// Since when.
+        since: Instant,
+    },
+    /// Waiting for the next attempt.
+    Backoff {
+        /// When it is due.
+        until: Instant,
+        /// How many attempts have failed in a row.
+        attempt: u32,
+        /// What went wrong last.
+        reason: String,
+    },
+    /// Given up for now.
+    Failed {
+        /// What went wrong last.
+        reason: String,
+        /// When it is tried again all the same.
+        retry_at: Instant,
+    },
+    /// A generation is being stopped.
+    Stopping,
+}
+
+impl State {
+    /// The name used in logs, metrics and status.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            State::Stopped => "stopped",
+            State::Starting => "starting",
+            State::Ready { .. } => "ready",
+            State::Backoff { .. } => "backoff",
+            State::Failed { .. } => "failed",
+            State::Stopping => "stopping",
+        }
+    }
+}
+
+/// What can happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It is wanted: at boot, or on an operator's word.
+    Start,
+    /// It is not wanted any more.
+    Stop,
+    /// The generation is up and its lists have been read.
+    Up,
+    /// The generation has ended.
+    Down {
+        /// Why, as a clause that follows the server's name.
+        reason: String,
+        /// Whether trying again soon is pointless (command not found).
+        permanent: bool,
+    },
+    /// The time of [`Machine::due`] has come.
+    Due,
+}
+
+/// What the owner has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing.
+    None,
+    /// Start the next generation, which has this number.
+    Launch(u64),
+    /// Stop the running generation; `Down` follows.
+    Halt,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Machine {
+    state: State,
+    policy: Policy,
+    generation: u64,
+    attempt: u32,
+    restarts: VecDeque<Instant>,
+    /// The running generation is the slow retry of a failed server: one more failure, and it rests again.
+    probation: bool,
+}
+
+impl Machine {
+    /// A machine in `Stopped`.
+    pub fn new(policy: Policy) -> Machine {
+        Machine { state: State::Stopped, policy, generation: 0, attempt: 0, restarts: VecDeque::new(), probation: false }
+    }
+
+    /// The state.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The number of the last generation that was launched; 0 before the first.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// When `Due` is to be fired.
+    pub fn due(&self) -> Option<Instant> {
+        match self.state {
+            State::Backoff { until, .. } => Some(until),
+            State::Failed { retry_at, .. } => Some(retry_at),
+            _ => None,
+        }
+    }
+
+    /// Takes one event. `random` jitters a backoff.
+    pub fn on(&mut self, event: Event, now: Instant, random: u64) -> Action {
+        match (&self.state, event) {
+            (State::Stopped | State::Backoff { .. } | State::Failed { .. }, Event::Start) => {
+                self.restarts.clear();
+                self.attempt = 0;
+                self.probation = false;
+                self.launch()
+            }
+            (State::Backoff { until, .. }, Event::Due) if *until <= now => self.launch(),
+            (State::Failed { retry_at, .. }, Event::Due) if *retry_at <= now => {
+                self.probation = true;
+                self.launch()
+            }
+            (State::Starting, Event::Up) => {
+                self.attempt = 0;
+                self.probation = false;
+                self.state = State::Ready { since: now };
+                Action::None
+            }
+            (State::Ready { .. }, Event::Down { reason, permanent }) => self.fell(reason, permanent, true, now, random),
+            (State::Starting, Event::Down { reason, permanent }) => self.fell(reason, permanent, false, now, random),
+            (State::Starting | State::Ready { .. }, Event::Stop) => {
+                self.state = State::Stopping;
+                Action::Halt
+            }
+            (State::Backoff { .. } | State::Failed { .. }, Event::Stop) | (State::Stopping, Event::Down { .. }) => {
+                self.state = State::Stopped;
+                Action::None
+            }
+            // What does not fit the state comes late: an Up of a generation that has fallen, a second Start.
+            _ => Action::None,
+        }
+    }
+
+    fn launch(&mut self) -> Action {
+        self.generation += 1;
+        self.state = State::Starting;
+        Action::Launch(self.generation)
+    }
+
+    fn fell(&mut self, reason: String, permanent: bool, was_ready: bool, now: Instant, random: u64) -> Action {
+        while self.restarts.front().is_some_and(|first| now.duration_since(*first) >= self.policy.window) {
+            self.restarts.pop_front();
+        }
+        if permanent || self.probation || self.restarts.len() >= self.policy.budget {
+            self.attempt = 0;
+            self.restarts.clear();
+            self.state = State::Failed { reason, retry_at: now + self.policy.slow_retry };
+            return Action::None;
+        }
+        self.restarts.push_back(now);
+        if was_ready && self.restarts.len() == 1 {
+            return self.launch();
+        }
+        let until = now + self.policy.backoff.delay(self.attempt, random);
+        self.attempt += 1;
+        self.state = State::Backoff { until, attempt: self.attempt, reason };
+        Action::None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn down(permanent: bool) -> Event {
+        Event::Down { reason: "exited with status 1".to_owned(), permanent }
+    }
+
+    fn ready(machine: &mut Machine, now: Instant) {
+        machine.on(Event::Start, now, 0);
+        machine.on(Event::Up, now, 0);
+        assert_eq!(machine.state().as_str(), "ready");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_restart_after_ready_has_no_delay() {
+        let now = Instant::now();
+        let mut machine = Machine::new(Policy::default());
+        ready(&mut machine, now);
+        assert_eq!(machine.on(down(false), now, 0), Action::Launch(2));
+        assert_eq!(machine.on(down(false), now, 0), Action::None);
+        assert!(matches!(machine.state(), State::Backoff { attempt: 1, .. }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_ran_well_for_longer_than_the_window_starts_with_a_full_budget() {
+        let mut now = Instant::now();
+        let mut machine = Machine::new(Policy::default());
+        ready(&mut machine, now);
+        for _ in 0..100 {
+            now += Policy::default().window;
+            assert!(matches!(machine.on(down(false), now, 0), Action::Launch(_)));
+            machine.on(Event::Up, now, 0);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_crash_loop_ends_in_failed_and_is_tried_again_at_the_slow_rate() {
+        let now = Instant::now();
+        let mut machine = Machine::new(Policy::default());
+        machine.on(Event::Start, now, 0);
+        let mut launches = 1;
+        let mut at = now;
+        while !matches!(machine.state(), State::Failed { .. }) {
+            machine.on(down(false), at, u64::MAX);
+            if let Some(due) = machine.due() {
+                at = due;
+            }
+            if matches!(machine.state(), State::Backoff { .. }) {
+                assert!(matches!(machine.on(Event::Due, at, 0), Action::Launch(_)));
+                launches += 1;
+            }
+        }
+        assert_eq!(launches, 1 + Policy::default().budget);
+        let due = machine.due().unwrap();
+        assert!(matches!(machine.on(Event::Due, due, 0), Action::Launch(_)));
+        machine.on(down(false), due, 0);
+        assert!(matches!(machine.state(), State::Failed { .. }), "one slow retry is one attempt");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_permanent_fault_fails_at_once_and_an_operator_can_try_at_once() {
+        let now = Instant::now();
+        let mut machine = Machine::new(Policy::default());
+        machine.on(Event::Start, now, 0);
+        machine.on(down(true), now, 0);
+        assert!(matches!(machine.state(), State::Failed { .. }));
+        assert_eq!(machine.on(Event::Due, now, 0), Action::None, "before its time");
+        assert!(matches!(machine.on(Event::Start, now, 0), Action::Launch(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_halts_what_runs_and_forgets_what_waits() {
+        let now = Instant::now();
+        let mut machine = Machine::new(Policy::default());
+        ready(&mut machine, now);
+        assert_eq!(machine.on(Event::Stop, now, 0), Action::Halt);
+        assert_eq!(machine.on(down(false), now, 0), Action::None);
+        assert_eq!(machine.state(), &State::Stopped);
+        machine.on(Event::Start, now, 0);
+        machine.on(down(true), now, 0);
+        machine.on(Event::Stop, now, 0);
+        assert_eq!((machine.state(), machine.due()), (&State::Stopped, None));
+    }
+
+    fn any_event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            Just(Event::Start),
+            Just(Event::Stop),
+            Just(Event::Up),
+            any::<bool>().prop_map(down),
+            Just(Event::Due),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_generation_runs_twice_none_is_lost_and_no_state_is_for_ever(
+            events in proptest::collection::vec((any_event(), 0u64..5_000, any::<u64>()), 0..200),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+            let mut now = { let _guard = runtime.enter(); Instant::now() };
+            let mut machine = Machine::new(Policy::default());
+            let mut running = false;
+            for (event, millis, random) in events {
+                now += Duration::from_millis(millis);
+                // The owner reports the end only of what runs.
+                if matches!(event, Event::Down { .. } | Event::Up) && !running {
+                    continue;
+                }
+                running &= !matches!(event, Event::Down { .. });
+                if let Action::Launch(_) = machine.on(event, now, random) {
+                    prop_assert!(!running, "a second generation beside a running one");
+                    running = true;
+                }
+                let state = machine.state();
+                prop_assert_eq!(running, matches!(state, State::Starting | State::Ready { .. } | State::Stopping));
+                prop_assert_eq!(machine.due().is_some(), matches!(state, State::Backoff { .. } | State::Failed { .. }));
+                if let Some(due) = machine.due() {
+                    let longest = Policy::default().slow_retry.max(Policy::default().backoff.cap);
+                    prop_assert!(due <= now + longest);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The task that owns one server: it feeds the machine, carries out its actions and publishes the state.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::base::{Era, random};
+
+use super::generation::{self, Ended, Resources};
+use super::handle::{Command, Shared, Status};
+use super::machine::{Action, Event, Machine, Policy, State};
+
+/// A generation that runs.
+struct Running {
+    task: JoinHandle<Ended>,
+    cancel: CancellationToken,
+}
+
+pub(super) struct Owner {
+    shared: Arc<Shared>,
+    resources: Resources,
+    commands: mpsc::Receiver<Command>,
+    machine: Machine,
+    running: Option<Running>,
+    /// The generation's word that it is up.
+    up: (mpsc::Sender<u64>, mpsc::Receiver<u64>),
+    /// The era of the next attempt, when the last one proved it.
+    proved: Option<Era>,
+}
+
+impl Owner {
+    pub fn new(shared: Arc<Shared>, resources: Resources, commands: mpsc::Receiver<Command>) -> Owner {
+        let machine = Machine::new(Policy::default());
+        Owner { shared, resources, commands, machine, running: None, up: mpsc::channel(1), proved: None }
+    }
+
+    /// Runs until `shutdown`, and then until the server has stopped.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        self.feed(Event::Start);
+        let mut leaving = false;
+        loop {
+            if leaving && self.running.is_none() {
+                return;
+            }
+            let due = self.machine.due();
+            let event = tokio::select! {
+                biased;
+                Some(generation) = self.up.1.recv() => {
+                    if generation == self.machine.generation() { Event::Up } else { continue }
+                }
+                ended = ended(&mut self.running) => self.down(ended),
+                () = shutdown.cancelled(), if !leaving => {
+                    leaving = true;
+                    Event::Stop
+                }
+                command = self.commands.recv(), if !leaving => match command {
+                    Some(Command::Start) => Event::Start,
+                    Some(Command::Stop) => Event::Stop,
+                    None => { leaving = true; Event::Stop }
+                },
+                () = sleep_until(due), if due.is_some() => Event::Due,
+            };
+            self.feed(event);
+        }
+    }
+
+    fn down(&mut self, ended: Ended) -> Event {
+        self.running = None;
+        self.proved = ended.speaks;
+        Event::Down { reason: ended.reason, permanent: ended.permanent }
+    }
+
+    fn feed(&mut self, event: Event) {
+        let before = self.machine.state().as_str();
+        let reason = match &event {
+            Event::Down { reason, .. } => Some(reason.clone()),
+            _ => None,
+        };
+        match self.machine.on(event, Instant::now(), random::next_u64()) {
+            Action::None => {}
+            Action::Launch(generation) => self.launch(generation),
+            Action::Halt => {
+                if let Some(running) = &self.running {
+                    running.cancel.cancel();
+                }
+            }
+        }
+        self.publish(before, reason);
+    }
+
+    fn launch(&mut self, generation: u64) {
+        let cancel = CancellationToken::new();
+        let context = generation::Context {
+            shared: Arc::clone(&self.shared),
+            resources: self.resources.clone(),
+            number: generation,
+            speaks: self.proved.take(),
+            up: self.up.0.clone(),
+            cancel: cancel.clone(),
+        };
+        self.running = Some(Running { task: tokio::spawn(generation::run(context)), cancel });
+    }
+
+    fn publish(&self, before: &str, reason: Option<String>) {
+        let state = self.machine.state().clone();
+        let name = &self.shared.config.name;
+        let generation = self.machine.generation();
+        match (&state, &reason) {
+            (State::Ready { .. }, _) => info!(server = %name, generation, "ready"),
+            (State::Starting, Some(reason)) => warn!(server = %name, generation, "{reason}; starting it again"),
+            (State::Backoff { until, attempt, reason }, Some(_)) => {
+                let wait = until.saturating_duration_since(Instant::now());
+                warn!(server = %name, generation, attempt, "{reason}; next attempt in {} ms", wait.as_millis());
+            }
+            (State::Failed { reason, retry_at }, Some(_)) => {
+                let wait = retry_at.saturating_duration_since(Instant::now());
+                warn!(server = %name, generation, "{reason}; given up for now, next attempt in {} s", wait.as_secs());
+            }
+            (state, _) if state.as_str() != before => info!(server = %name, generation, "{}", state.as_str()),
+            _ => {}
+        }
+        self.resources.metrics.state(name.as_str(), state.as_str(), reason.is_some() && state.as_str() != "stopped");
+        self.shared.status.send_modify(|status: &mut Status| {
+            status.state = state;
+            status.generation = generation;
+            status.last_error = match &status.state {
+                State::Ready { .. } => None,
+                _ => reason.or(status.last_error.take()),
+            };
+        });
+    }
+}
+
+/// The end of the running generation; never, if none runs.
+async fn ended(running: &mut Option<Running>) -> Ended {
+    match running {
+        None => std::future::pending().await,
+        Some(running) => match (&mut running.task).await {
+            Ok(ended) => ended,
+            Err(error) => Ended { reason: format!("ran into a fault of the gateway ({error})"), permanent: false, speaks: None },
+        },
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,219 @@
+//! Every metric there is: its name, labels, unit and help, in one table.
+//!
+//! The names follow the Prometheus conventions (<https://prometheus.io/docs/practices/naming/>): a prefix for the
+//! program, base units, `_total` for what only grows. `process_start_time_seconds` has the name that every
+//! Prometheus client library gives it, so that dashboards find it.
+
+use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, SharedString, Unit};
+
+/// What kind of metric it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It only grows.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+    /// It counts values by size.
+    Histogram,
+}
+
+/// One metric and all its series.
+#[derive(Debug)]
+pub struct Metric {
+    /// The full name.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: Kind,
+    /// The unit, where it has one.
+    pub unit: Option<Unit>,
+    /// Its label names, in the order in which values are given.
+    pub labels: &'static [&'static str],
+    /// What it says, in a sentence for whoever reads a dashboard.
+    pub help: &'static str,
+}
+
+impl Metric {
+    const fn counter_of(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+        Metric { name, kind: Kind::Counter, unit: None, labels, help }
+    }
+
+    const fn gauge_of(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+        Metric { name, kind: Kind::Gauge, unit: None, labels, help }
+    }
+
+    const fn seconds_of(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+        Metric { name, kind: Kind::Histogram, unit: Some(Unit::Seconds), labels, help }
+    }
+
+    /// The counter with these label values, one for each of `labels`. Looking it up costs a hash and a lock:
+    /// keep it where it is used often.
+    pub fn counter(&'static self, values: &[&str]) -> Counter {
+        debug_assert_eq!(self.kind, Kind::Counter, "{}", self.name);
+        metrics::with_recorder(|recorder| recorder.register_counter(&self.key(values), &METADATA))
+    }
+
+    /// The gauge with these label values.
+    pub fn gauge(&'static self, values: &[&str]) -> Gauge {
+        debug_assert_eq!(self.kind, Kind::Gauge, "{}", self.name);
+        metrics::with_recorder(|recorder| recorder.register_gauge(&self.key(values), &METADATA))
+    }
+
+    /// The histogram with these label values.
+    pub fn histogram(&'static self, values: &[&str]) -> Histogram {
+        debug_assert_eq!(self.kind, Kind::Histogram, "{}", self.name);
+        metrics::with_recorder(|recorder| recorder.register_histogram(&self.key(values), &METADATA))
+    }
+
+    fn key(&'static self, values: &[&str]) -> Key {
+        debug_assert_eq!(self.labels.len(), values.len(), "{} has the labels {:?}", self.name, self.labels);
+        let labels =
+            self.labels.iter().zip(values).map(|(name, value)| Label::new(*name, (*value).to_owned()));
+        Key::from_parts(self.name, labels.collect::<Vec<_>>())
+    }
+}
+
+/// Recorders may filter by it; ours does not.
+static METADATA: Metadata<'static> = Metadata::new("trunkline", Level::INFO, None);
+
+macro_rules! metrics_table {
+    ($($(#[$doc:meta])* $name:ident = $metric:expr;)*) => {
+        $($(#[$doc])* pub static $name: Metric = $metric;)*
+        /// Every metric, in the order of this file.
+        pub static ALL: &[&Metric] = &[$(&$name),*];
+    };
+}
+
+metrics_table! {
+    /// Requests answered, by how they ended.
+    REQUESTS = Metric::counter_of(
+        "trunkline_requests_total", &["endpoint_kind", "method", "server", "outcome"],
+        "Requests from clients that were answered, by endpoint, method, server and outcome.");
+    /// The whole time of a request in the gateway.
+    REQUEST_DURATION = Metric::seconds_of(
+        "trunkline_request_duration_seconds", &["server", "method"],
+        "Time from a request's last byte in to its answer's first byte out.");
+    /// The part of it that the upstream took.
+    UPSTREAM_DURATION = Metric::seconds_of(
+        "trunkline_upstream_duration_seconds", &["server", "method"],
+        "Time from sending a request to the server until its reply has arrived.");
+    /// Requests under way.
+    IN_FLIGHT = Metric::gauge_of(
+        "trunkline_in_flight", &[], "Requests that have been accepted and not yet answered.");
+    /// Legacy sessions.
+    SESSIONS = Metric::gauge_of("trunkline_sessions", &[], "Legacy client sessions that hold state here.");
+    /// Open streams.
+    STREAMS = Metric::gauge_of("trunkline_streams", &[], "Event streams that are open to clients.");
+    /// One series per server and state.
+    SERVER_STATE = Metric::gauge_of(
+        "trunkline_server_state", &["server", "state"],
+        "1 for the state that a server is in, 0 for the others it has been in.");
+    /// Respawns.
+    SERVER_RESTARTS = Metric::counter_of(
+        "trunkline_server_restarts_total", &["server"], "Times that a server was started again after it had ended.");
+    /// Lines that are no messages.
+    STDOUT_NOISE = Metric::counter_of(
+        "trunkline_stdout_noise_total", &["server"],
+        "Lines on a server's standard output that were no JSON-RPC message and were skipped.");
+    /// Notifications without room.
+    DROPPED_NOTIFICATIONS = Metric::counter_of(
+        "trunkline_dropped_notifications_total", &["server"],
+        "Notifications of a server that were dropped because a client did not take them in time.");
+    /// Requests that never became one.
+    HTTP_REJECTIONS = Metric::counter_of(
+        "trunkline_http_rejections_total", &["reason"],
+        "HTTP exchanges that were refused before they were read as a request, by reason.");
+    /// Changes that the store lost.
+    STORE_DROPPED_WRITES = Metric::counter_of(
+        "trunkline_store_dropped_writes_total", &[],
+        "Changes that were not kept because the store's queue was full or closed.");
+    /// Log lines that were lost.
+    LOG_DROPPED_LINES = Metric::counter_of(
+        "trunkline_log_dropped_lines_total", &[],
+        "Log lines that were dropped because standard error did not take them in time.");
+    /// Which build runs.
+    BUILD_INFO = Metric::gauge_of(
+        "trunkline_build_info", &["version"], "Always 1; its labels say which build is running.");
+    /// When it was started.
+    PROCESS_START_TIME = Metric {
+        name: "process_start_time_seconds", kind: Kind::Gauge, unit: Some(Unit::Seconds), labels: &[],
+        help: "When the process was started, in seconds since 1970-01-01 UTC.",
+    };
+}
+
+/// Gives the recorder every metric's help and unit.
+pub fn describe_all() {
+    for metric in ALL {
+        metrics::with_recorder(|recorder| {
+            let (name, help) = (metric.name.into(), SharedString::const_str(metric.help));
+            match metric.kind {
+                Kind::Counter => recorder.describe_counter(name, metric.unit, help),
+                Kind::Gauge => recorder.describe_gauge(name, metric.unit, help),
+                Kind::Histogram => recorder.describe_histogram(name, metric.unit, help),
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    fn snake_case(word: &str) -> bool {
+        word.starts_with(|first: char| first.is_ascii_lowercase())
+            && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            && !word.ends_with('_')
+            && !word.contains("__")
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let names: HashSet<&str> = ALL.iter().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), ALL.len());
+    }
+
+    #[test]
+    fn names_and_labels_are_snake_case_with_our_prefix() {
+        for metric in ALL {
+            assert!(snake_case(metric.name), "{}", metric.name);
+            assert!(metric.labels.iter().all(|label| snake_case(label) && *label != "le"), "{}", metric.name);
+            let standard = metric.name == "process_start_time_seconds";
+            assert!(standard || metric.name.starts_with("trunkline_"), "{}", metric.name);
+        }
+    }
+
+    #[test]
+    fn suffixes_say_kind_and_unit() {
+        for metric in ALL {
+            let unit = match metric.unit {
+                Some(Unit::Seconds) => "_seconds",
+                Some(Unit::Bytes) => "_bytes",
+                Some(unit) => panic!("{}: {unit:?} is no base unit of Prometheus", metric.name),
+                None => "",
+            };
+            let total = if metric.kind == Kind::Counter { "_total" } else { "" };
+            assert!(metric.name.ends_with(&format!("{unit}{total}")), "{}", metric.name);
+            assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{}", metric.name);
+            assert!(metric.unit.is_some() || metric.kind != Kind::Histogram, "{}", metric.name);
+            for reserved in ["_bucket", "_sum", "_count"] {
+                assert!(
+                    !metric.name.ends_with(reserved),
+                    "{} clashes with a histogram's series",
+                    metric.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_help_is_a_sentence() {
+        for metric in ALL {
+            assert!(
+                metric.help.ends_with('.') && metric.help.len() > 20,
+                "{}: {:?}",
+                metric.name,
+                metric.help
+            );
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The GET stream of a legacy server, on which it says what belongs to no call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tracing::debug;
+
+use crate::base::backoff::Backoff;
+use crate::base::random;
+use crate::protocol::{Kind, Message, Params, method, params, sse};
+
+use super::super::signals::ListKind;
+use super::link::HttpLink;
+
+/// Waits between attempts to open the stream again: as fast as a server restarts, as slow as a probe a minute.
+const REOPEN: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(60) };
+
+/// Follows the stream until the server says that it has none (405, and any other refusal), which is healthy. A
+/// stream that breaks is opened again where it stopped.
+pub async fn follow_events(link: Arc<HttpLink>) {
+    let mut resume = Resume::default();
+    loop {
+        match link.open_events(resume.last_id.as_deref()).await {
+            Ok(response) if response.status() == StatusCode::OK => {
+                resume.failures = 0;
+                read(&link, response.into_body(), &mut resume).await;
+            }
+            Ok(response) if response.status().is_server_error() => resume.failures += 1,
+            Ok(response) => {
+                debug!(server = %link.name(), status = %response.status(), "the server offers no event stream");
+                return;
+            }
+            Err(_) => resume.failures += 1,
+        }
+        tokio::time::sleep(resume.pause()).await;
+    }
+}
+
+/// Where to go on after a break.
+#[derive(Default)]
+struct Resume {
+    last_id: Option<String>,
+    retry: Option<Duration>,
+    failures: u32,
+}
+
+impl Resume {
+    /// The server's own wish counts when it closed the stream in good order.
+    fn pause(&self) -> Duration {
+        let backoff = REOPEN.delay(self.failures, random::next_u64());
+        self.retry.filter(|_| self.failures == 0).map_or(backoff, |retry| retry.min(REOPEN.cap))
+    }
+}
+
+async fn read(link: &Arc<HttpLink>, mut body: Incoming, resume: &mut Resume) {
+    let mut decoder = sse::Decoder::new(link.max_message());
+    while let Some(Ok(frame)) = body.frame().await {
+        let Some(data) = frame.data_ref() else { continue };
+        decoder.push(data);
+        loop {
+            match decoder.next_event() {
+                Ok(Some(event)) => {
+                    if event.id.is_some() {
+                        resume.last_id = event.id;
+                    }
+                    resume.retry = event.retry.map(Duration::from_millis).or(resume.retry);
+                    if let Ok(message) = Message::parse(event.data) {
+                        receive(link, &message);
+                    }
+                }
+                Ok(None) => break,
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+fn receive(link: &HttpLink, message: &Message) {
+    if message.kind() != Kind::Notification {
+        debug!(server = %link.name(), method = message.method(), "a request outside of any call is not answered");
+        return;
+    }
+    if let Some(kind) = ListKind::of_notification(message.method()) {
+        link.signals().list_changed(kind);
+    } else if message.method() == method::RESOURCE_UPDATED
+        && let Ok(read) = Params::read(message)
+        && let Some(uri) = params::string_at(message, &read.uri)
+    {
+        link.signals().resource_updated(uri.into_owned());
+    }
+}

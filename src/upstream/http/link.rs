@@ -1,0 +1,263 @@
+//! The link itself: where the server is, which session it gave us, and the headers of every request.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use crate::base::{Era, ErrorKind, ServerName, Version};
+use crate::protocol::{header, write};
+
+use super::super::fault::Fault;
+use super::super::outgoing::Outgoing;
+use super::super::signals::Signals;
+use super::client::HttpClient;
+use super::exchange::Exchange;
+
+/// What every POST accepts (specification, `basic/transports/streamable-http`).
+const ACCEPTED: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// What the GET stream accepts.
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+
+/// Where a server is and how to talk to it.
+#[derive(Debug)]
+pub struct HttpOptions {
+    /// The server's name, for messages.
+    pub name: ServerName,
+    /// Its MCP endpoint.
+    pub url: Uri,
+    /// Headers of every request, credentials among them.
+    pub headers: HeaderMap,
+    /// Cap of one message in bytes.
+    pub max_message: usize,
+    /// How long the server may take to answer our own housekeeping requests.
+    pub housekeeping_timeout: Duration,
+}
+
+/// The link's shared core.
+#[derive(Debug)]
+pub struct HttpLink {
+    options: HttpOptions,
+    client: HttpClient,
+    next: AtomicU64,
+    /// The version of the handshake; none before it.
+    version: ArcSwapOption<Version>,
+    session: ArcSwapOption<HeaderValue>,
+    /// Headers of every POST, rebuilt when version or session change.
+    prepared: ArcSwap<HeaderMap>,
+    signals: Arc<Signals>,
+}
+
+impl HttpLink {
+    /// A link that has not spoken yet.
+    pub fn new(options: HttpOptions, client: HttpClient) -> Arc<HttpLink> {
+        let prepared = ArcSwap::from_pointee(prepare(&options.headers, None, None));
+        Arc::new(HttpLink {
+            options,
+            client,
+            // Numbers start at 1: some servers take 0 for "no id".
+            next: AtomicU64::new(1),
+            version: ArcSwapOption::empty(),
+            session: ArcSwapOption::empty(),
+            prepared,
+            signals: Arc::default(),
+        })
+    }
+
+    /// Starts a request; the exchange sends when it is first polled.
+    pub fn request(self: &Arc<Self>, outgoing: &Outgoing) -> (u64, Exchange) {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        (number, Exchange::new(Arc::clone(self), outgoing, number))
+    }
+
+    /// Sends a notification or a response of ours; the server owes no more than 202.
+    pub async fn post(&self, message: Bytes) -> Result<(), Fault> {
+        let send = self.client.request(self.post_request(message, &[]));
+        let response = tokio::time::timeout(self.options.housekeeping_timeout, send)
+            .await
+            .map_err(|_| self.fault(ErrorKind::Timeout, "did not take a notification in time"))?
+            .map_err(|error| self.unreachable(&error))?;
+        match response.status() {
+            status if status.is_success() => Ok(()),
+            status => Err(self.fault(ErrorKind::ServerFailed, &format!("answered a notification with {status}"))),
+        }
+    }
+
+    /// Opens the GET stream of a legacy server.
+    pub async fn open_events(&self, last_event_id: Option<&str>) -> Result<http::Response<Incoming>, Fault> {
+        let mut request = self.base_request(Method::GET, Full::default());
+        request.headers_mut().insert(ACCEPT, EVENTS);
+        request.headers_mut().remove(CONTENT_TYPE);
+        if let Some(id) = last_event_id.and_then(|id| HeaderValue::from_str(id).ok()) {
+            request.headers_mut().insert(header::LAST_EVENT_ID, id);
+        }
+        self.client.request(request).await.map_err(|error| self.unreachable(&error))
+    }
+
+    /// Ends the server's session, as a client should that needs it no more (2025-11-25, `basic/transports`).
+    pub async fn end_session(&self) {
+        if self.session.load().is_none() {
+            return;
+        }
+        let request = self.base_request(Method::DELETE, Full::default());
+        // 405 means that the server ends sessions by itself; a server that is gone has ended it too.
+        let _ = tokio::time::timeout(self.options.housekeeping_timeout, self.client.request(request)).await;
+        self.set_session(None);
+    }
+
+    /// The version agreed on, once there is one.
+    pub fn version(&self) -> Option<Version> {
+        self.version.load().as_deref().copied()
+    }
+
+    /// Settles the version of every later request.
+    pub fn set_version(&self, version: Option<Version>) {
+        self.version.store(version.map(Arc::new));
+        self.rebuild();
+    }
+
+    /// The server's session, as of now.
+    pub fn session(&self) -> Option<Arc<HeaderValue>> {
+        self.session.load_full()
+    }
+
+    /// Takes the session that the server gave with its answer to `initialize`.
+    pub fn set_session(&self, session: Option<HeaderValue>) {
+        self.session.store(session.map(Arc::new));
+        self.rebuild();
+    }
+
+    /// Notes that the server does not know the session `which` any more, unless there is a newer one already.
+    pub(super) fn session_lost(&self, which: &HeaderValue) {
+        if self.session.load().as_deref() == Some(which) {
+            self.signals.lost("it has forgotten our session");
+        }
+    }
+
+    /// The board for list changes.
+    pub fn signals(&self) -> &Arc<Signals> {
+        &self.signals
+    }
+
+    /// The server's name.
+    pub fn name(&self) -> &ServerName {
+        &self.options.name
+    }
+
+    /// Cap of one message in bytes.
+    pub fn max_message(&self) -> usize {
+        self.options.max_message
+    }
+
+    /// The pooled client.
+    pub(super) fn client(&self) -> &HttpClient {
+        &self.client
+    }
+
+    /// Withdraws a legacy request whose caller has gone. A modern server sees its stream close instead.
+    pub(super) fn cancel(self: &Arc<Self>, number: u64) {
+        if self.version().map(Version::era) != Some(Era::Legacy) {
+            return;
+        }
+        let link = Arc::clone(self);
+        let params = format!(r#"{{"requestId":{number},"reason":"the caller has gone"}}"#);
+        let message = write::notification(crate::protocol::method::CANCELLED, Some(&params));
+        tokio::spawn(async move { link.post(message).await });
+    }
+
+    /// Answers a request that the server sent on a stream.
+    pub(super) fn answer(self: &Arc<Self>, message: Bytes) {
+        let link = Arc::clone(self);
+        tokio::spawn(async move { link.post(message).await });
+    }
+
+    /// A POST of `message` with the headers of this link and `more`.
+    pub(super) fn post_request(&self, message: Bytes, more: &[(HeaderName, HeaderValue)]) -> Request<Full<Bytes>> {
+        let mut request = self.base_request(Method::POST, Full::new(message));
+        for (name, value) in more {
+            request.headers_mut().insert(name.clone(), value.clone());
+        }
+        request
+    }
+
+    fn base_request(&self, method: Method, body: Full<Bytes>) -> Request<Full<Bytes>> {
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = self.options.url.clone();
+        *request.headers_mut() = HeaderMap::clone(&self.prepared.load());
+        request
+    }
+
+    /// The fault of a call that `what` happened to.
+    pub(super) fn fault(&self, kind: ErrorKind, what: &str) -> Fault {
+        Fault::unknown(kind, format!("server '{}' {what}", self.options.name))
+    }
+
+    /// The fault of a request that could not be sent, or whose connection broke.
+    pub(super) fn unreachable(&self, error: &hyper_util::client::legacy::Error) -> Fault {
+        let cause = root_cause(error);
+        if error.is_connect() {
+            self.signals.lost(&format!("it cannot be reached: {cause}"));
+            Fault::not_delivered(
+                ErrorKind::Unavailable,
+                format!("server '{}' cannot be reached at {}: {cause}", self.options.name, authority(&self.options.url)),
+            )
+        } else {
+            self.fault(ErrorKind::ServerFailed, &format!("broke the connection: {cause}"))
+        }
+    }
+
+    /// Whether `target` is on the server's own origin, where its credentials may go.
+    pub(super) fn same_origin(&self, target: &Uri) -> bool {
+        let url = &self.options.url;
+        target.scheme() == url.scheme() && target.authority() == url.authority()
+    }
+
+    /// A target without an origin of its own, on the server's.
+    pub(super) fn resolve(&self, target: &Uri) -> Option<Uri> {
+        let mut parts = self.options.url.clone().into_parts();
+        parts.path_and_query = target.path_and_query().cloned();
+        Uri::from_parts(parts).ok()
+    }
+
+    fn rebuild(&self) {
+        let version = self.version();
+        let session = self.session.load();
+        self.prepared.store(Arc::new(prepare(&self.options.headers, version, session.as_deref())));
+    }
+}
+
+/// The headers of every POST: the configured ones first, so that ours cannot be replaced by them.
+fn prepare(configured: &HeaderMap, version: Option<Version>, session: Option<&HeaderValue>) -> HeaderMap {
+    let mut headers = configured.clone();
+    headers.insert(ACCEPT, ACCEPTED);
+    headers.insert(CONTENT_TYPE, JSON);
+    // The header exists since 2025-06-18.
+    if let Some(version) = version.filter(|version| *version >= Version::V2025_06_18) {
+        headers.insert(header::PROTOCOL_VERSION, HeaderValue::from_static(version.as_str()));
+    }
+    if let Some(session) = session {
+        headers.insert(header::SESSION_ID, session.clone());
+    }
+    headers
+}
+
+fn authority(url: &Uri) -> String {
+    format!("{}://{}", url.scheme_str().unwrap_or("http"), url.authority().map_or("", |a| a.as_str()))
+}
+
+/// The innermost reason, which is the one that helps.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

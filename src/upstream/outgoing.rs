@@ -1,0 +1,21 @@
+//! A request on its way to an upstream.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+
+use crate::protocol::Splice;
+
+/// A request with its edits, and what a modern HTTP server wants to see of it in headers.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// The message; the link fills in the numbers that it mints.
+    pub message: Splice,
+    /// The method, for `Mcp-Method`.
+    pub method: Bytes,
+    /// The server's own name of the tool or prompt, or the URI, for `Mcp-Name`.
+    pub name: Option<String>,
+    /// `Mcp-Param-*` headers.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Whether a client waits for it, or the gateway itself.
+    pub client: bool,
+}

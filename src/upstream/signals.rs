@@ -1,0 +1,129 @@
+//! What a server says to nobody in particular, coalesced until the supervisor looks.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::protocol::method;
+
+/// One of the lists that a server offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ListKind {
+    /// `tools/list`.
+    Tools,
+    /// `prompts/list`.
+    Prompts,
+    /// `resources/list`.
+    Resources,
+    /// `resources/templates/list`; it has no change notification of its own and follows `Resources`.
+    Templates,
+}
+
+impl ListKind {
+    /// Every kind, in the order in which lists are read.
+    pub const ALL: [ListKind; 4] = [ListKind::Tools, ListKind::Prompts, ListKind::Resources, ListKind::Templates];
+
+    /// The method that reads the list.
+    pub const fn method(self) -> &'static str {
+        match self {
+            ListKind::Tools => method::TOOLS_LIST,
+            ListKind::Prompts => method::PROMPTS_LIST,
+            ListKind::Resources => method::RESOURCES_LIST,
+            ListKind::Templates => method::TEMPLATES_LIST,
+        }
+    }
+
+    /// The field of the result that holds the entries.
+    pub const fn field(self) -> &'static str {
+        match self {
+            ListKind::Tools => "tools",
+            ListKind::Prompts => "prompts",
+            ListKind::Resources => "resources",
+            ListKind::Templates => "resourceTemplates",
+        }
+    }
+
+    /// The capability under which a server offers the list.
+    pub const fn capability(self) -> &'static str {
+        match self {
+            ListKind::Tools => "tools",
+            ListKind::Prompts => "prompts",
+            ListKind::Resources | ListKind::Templates => "resources",
+        }
+    }
+
+    /// The kind whose change the notification `method` announces.
+    pub fn of_notification(method: &str) -> Option<ListKind> {
+        match method {
+            method::TOOLS_CHANGED => Some(ListKind::Tools),
+            method::PROMPTS_CHANGED => Some(ListKind::Prompts),
+            method::RESOURCES_CHANGED => Some(ListKind::Resources),
+            _ => None,
+        }
+    }
+}
+
+/// URIs remembered as updated until somebody looks. A server that floods with more loses the surplus, which its
+/// subscribers will see in the next update of the same resource.
+const MAX_UPDATED: usize = 1024;
+
+/// What has happened since the last look.
+#[derive(Debug, Default)]
+pub struct Happened {
+    /// Lists that the server says have changed.
+    pub changed: BTreeSet<ListKind>,
+    /// Resources that the server says have changed.
+    pub updated: BTreeSet<String>,
+    /// Why the link is of no more use, if it is not: an HTTP server that has forgotten our session or went away.
+    pub lost: Option<String>,
+}
+
+/// The board on which a link writes and from which the supervisor reads.
+#[derive(Debug, Default)]
+pub struct Signals {
+    happened: Mutex<Happened>,
+    notify: Notify,
+}
+
+impl Signals {
+    /// Notes that a list has changed.
+    pub fn list_changed(&self, kind: ListKind) {
+        let mut happened = self.happened.lock().unwrap_or_else(PoisonError::into_inner);
+        happened.changed.insert(kind);
+        if kind == ListKind::Resources {
+            happened.changed.insert(ListKind::Templates);
+        }
+        drop(happened);
+        self.notify.notify_one();
+    }
+
+    /// Notes that the resource at `uri` has changed.
+    pub fn resource_updated(&self, uri: String) {
+        let mut happened = self.happened.lock().unwrap_or_else(PoisonError::into_inner);
+        if happened.updated.len() < MAX_UPDATED {
+            happened.updated.insert(uri);
+        }
+        drop(happened);
+        self.notify.notify_one();
+    }
+
+    /// Notes that the link is of no more use. The first reason counts.
+    pub fn lost(&self, why: &str) {
+        let mut happened = self.happened.lock().unwrap_or_else(PoisonError::into_inner);
+        happened.lost.get_or_insert_with(|| why.to_owned());
+        drop(happened);
+        self.notify.notify_one();
+    }
+
+    /// Waits until something has happened and takes it all.
+    pub async fn wait(&self) -> Happened {
+        loop {
+            let happened = std::mem::take(&mut *self.happened.lock().unwrap_or_else(PoisonError::into_inner));
+            if !happened.changed.is_empty() || !happened.updated.is_empty() || happened.lost.is_some() {
+                return happened;
+            }
+            self.notify.notified().await;
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! A link over a child's pipes.
+//!
+//! Three tasks that never wait for each other: one empties the outbox into stdin, one reads stdout and hands every
+//! message to its party, one drains stderr. Many calls are in flight at once, told apart by the numbers that the
+//! link mints.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use crate::base::{Error, ErrorKind, ServerName};
+use crate::protocol::line::LineBuffer;
+use crate::protocol::{Kind, Message, Params, Splice, id, method, params, write};
+
+use super::fault::Fault;
+use super::mailbox::{self, Receiver};
+use super::outbox::{Outbox, Refused};
+use super::pending::Pending;
+use super::signals::{ListKind, Signals};
+use super::stderr::StderrTail;
+
+/// Read at once from a child's stdout: what a pipe holds by default on Linux (pipe(7)), halved because allocations
+/// up to 32 KiB come from the allocator's thread cache.
+const READ_BYTES: usize = 32 * 1024;
+/// Noise lines quoted in the log for one generation; the rest are only counted.
+const QUOTED_NOISE: u64 = 5;
+/// How much of a noise line is quoted.
+const QUOTED_BYTES: usize = 200;
+
+/// What a link counts.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Lines on stdout that were no messages.
+    pub noise: AtomicU64,
+    /// Replies whose number nobody waited for.
+    pub unknown_replies: AtomicU64,
+    /// Notes that made room for newer ones, or that had no party.
+    pub dropped_notes: AtomicU64,
+    /// Requests of the server that were refused.
+    pub refused_questions: AtomicU64,
+}
+
+/// The link's shared core.
+#[derive(Debug)]
+pub struct StdioLink {
+    name: ServerName,
+    outbox: Outbox,
+    pending: Pending,
+    signals: Arc<Signals>,
+    counts: Counts,
+    stderr: StderrTail,
+    /// Why the streams ended, once they have.
+    ended: watch::Sender<Option<String>>,
+}
+
+impl StdioLink {
+    /// Starts the three tasks on the child's pipes. `max_message` caps one line in bytes.
+    pub fn start(
+        name: ServerName,
+        pipes: (impl AsyncWrite + Unpin + Send + 'static, impl AsyncRead + Unpin + Send + 'static, impl AsyncRead + Unpin + Send + 'static),
+        max_message: usize,
+        tasks: &TaskTracker,
+    ) -> Arc<StdioLink> {
+        let (mut stdin, stdout, stderr) = pipes;
+        let link = Arc::new(StdioLink {
+            name,
+            outbox: Outbox::default(),
+            pending: Pending::default(),
+            signals: Arc::default(),
+            counts: Counts::default(),
+            stderr: StderrTail::default(),
+            ended: watch::Sender::new(None),
+        });
+        let writer = Arc::clone(&link);
+        tasks.spawn(async move {
+            if let Err(error) = writer.outbox.drain(&mut stdin).await {
+                writer.end(format!("its stdin broke: {error}"));
+            }
+        });
+        let reader = Arc::clone(&link);
+        tasks.spawn(async move {
+            let reason = reader.read(stdout, max_message).await;
+            reader.end(reason);
+        });
+        let errors = Arc::clone(&link);
+        tasks.spawn(async move { errors.stderr.drain(&errors.name, stderr).await });
+        link
+    }
+
+    /// Sends a request. The reply, and what goes before it, comes through the returned receiver.
+    pub fn request(&self, message: &Splice, client: bool) -> Result<(u64, Receiver), Fault> {
+        let (sender, receiver) = mailbox::mailbox();
+        let number = self.pending.enter(sender, client)?;
+        match self.outbox.send(message, number) {
+            Ok(()) => Ok((number, receiver)),
+            Err(refused) => {
+                self.pending.take(number);
+                Err(self.refusal(refused))
+            }
+        }
+    }
+
+    /// Sends a notification.
+    pub fn notify(&self, message: &[u8]) -> Result<(), Fault> {
+        self.outbox.send_text(message).map_err(|refused| self.refusal(refused))
+    }
+
+    /// Forgets a call that nobody waits for any more and tells the server so.
+    pub fn abandon(&self, number: u64, reason: &str) {
+        if self.pending.take(number).is_some() {
+            let params = format!(r#"{{"requestId":{number},"reason":"{reason}"}}"#);
+            // A server that does not read its stdin will not read this either; the call is gone for us all the same.
+            let _ = self.outbox.send_text(&write::notification(method::CANCELLED, Some(&params)));
+        }
+    }
+
+    /// Closes the child's stdin once everything waiting has been written.
+    pub fn close_stdin(&self) {
+        self.outbox.close();
+    }
+
+    /// Fails every call in flight, and every later one.
+    pub fn fail_all(&self, fault: &Fault) {
+        self.outbox.close();
+        self.pending.close(fault);
+    }
+
+    /// Waits until the streams have ended and says why.
+    pub async fn ended(&self) -> String {
+        let mut ended = self.ended.subscribe();
+        let reason = ended.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        reason.unwrap_or_default()
+    }
+
+    /// The server's name.
+    pub fn name(&self) -> &ServerName {
+        &self.name
+    }
+
+    /// The board for list changes.
+    pub fn signals(&self) -> &Arc<Signals> {
+        &self.signals
+    }
+
+    /// What was counted so far.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// The last lines of the child's stderr.
+    pub fn stderr(&self) -> &StderrTail {
+        &self.stderr
+    }
+
+    /// Calls in flight.
+    pub fn in_flight(&self) -> usize {
+        self.pending.in_flight()
+    }
+
+    fn end(&self, reason: String) {
+        self.ended.send_if_modified(|ended| {
+            let first = ended.is_none();
+            if first {
+                *ended = Some(reason);
+            }
+            first
+        });
+    }
+
+    fn refusal(&self, refused: Refused) -> Fault {
+        match refused {
+            Refused::Full(waiting) => Fault::not_delivered(
+                ErrorKind::Overloaded,
+                format!("server '{}' does not read its input; {waiting} bytes are waiting for it", self.name),
+            ),
+            Refused::Closed => {
+                Fault::not_delivered(ErrorKind::Unavailable, format!("server '{}' is stopping", self.name))
+            }
+        }
+    }
+
+    /// Reads until the stream ends; says why it did.
+    async fn read(&self, mut stdout: impl AsyncRead + Unpin, max_message: usize) -> String {
+        let mut lines = LineBuffer::new(max_message);
+        loop {
+            loop {
+                match lines.next_line() {
+                    Ok(Some(line)) => self.receive(line),
+                    Ok(None) => break,
+                    Err(error) => return format!("{error} (max_message)"),
+                }
+            }
+            lines.buffer().reserve(READ_BYTES);
+            match stdout.read_buf(lines.buffer()).await {
+                Ok(0) => return "it closed its stdout".to_owned(),
+                Ok(_) => {}
+                Err(error) => return format!("its stdout broke: {error}"),
+            }
+        }
+    }
+
+    /// Hands one line to its party. What it is comes before whose it is: a request of the server may bear the
+    /// number of one of ours.
+    fn receive(&self, line: Bytes) {
+        let message = match Message::parse(line.clone()) {
+            Ok(message) => message,
+            Err(error) => return self.noise(&line, &error.to_string()),
+        };
+        match message.kind() {
+            Kind::Result | Kind::Error => self.reply(message),
+            Kind::Notification => self.notification(message),
+            Kind::Request => self.question(&message),
+        }
+    }
+
+    fn reply(&self, message: Message) {
+        let sender = message.id_bytes().and_then(id::minted).and_then(|number| self.pending.take(number));
+        match sender {
+            Some(sender) => sender.finish(Ok(message)),
+            None => {
+                self.counts.unknown_replies.fetch_add(1, Ordering::Relaxed);
+                debug!(server = %self.name, id = ?message.id(), "a reply that nobody waits for");
+            }
+        }
+    }
+
+    fn notification(&self, message: Message) {
+        let Ok(read) = Params::read(&message) else {
+            return self.noise(message.text(), "its params cannot be read");
+        };
+        let text = message.as_str();
+        let number = |span: Option<crate::protocol::Span>| span.and_then(|span| id::minted(text[span].as_bytes()));
+        let subscription = read.meta.as_ref().and_then(|meta| meta.subscription_id.clone());
+        let party = match message.method() {
+            _ if subscription.is_some() => number(subscription).and_then(|number| self.pending.get(number)),
+            method::PROGRESS => number(read.progress_token.clone()).and_then(|number| self.pending.get(number)),
+            // On a shared pipe a log line names no call; it belongs to the only one in flight, or to nobody.
+            method::LOG_MESSAGE => self.pending.sole_client(),
+            method::RESOURCE_UPDATED => {
+                if let Some(uri) = params::string_at(&message, &read.uri) {
+                    self.signals.resource_updated(uri.into_owned());
+                }
+                return;
+            }
+            other => {
+                if let Some(kind) = ListKind::of_notification(other) {
+                    self.signals.list_changed(kind);
+                } else {
+                    debug!(server = %self.name, method = other, "a notification without a party");
+                }
+                return;
+            }
+        };
+        let dropped = match party {
+            Some(sender) => sender.note(message),
+            None => {
+                debug!(server = %self.name, method = message.method(), params = message.params(), "a note without a party");
+                1
+            }
+        };
+        self.counts.dropped_notes.fetch_add(dropped, Ordering::Relaxed);
+    }
+
+    /// A request of the server. Liveness is answered here; a question to a client cannot be attributed on a shared
+    /// pipe, and none was invited: the link declared no client capabilities.
+    fn question(&self, message: &Message) {
+        let Some(id) = message.id() else { return };
+        let answer = if message.method() == method::PING {
+            write::result(&id, b"{}")
+        } else {
+            self.counts.refused_questions.fetch_add(1, Ordering::Relaxed);
+            let error = Error::new(
+                ErrorKind::MethodNotFound,
+                format!("the client declared no capability for '{}' on this shared connection", message.method()),
+            );
+            write::error(Some(&id), &error, crate::base::Era::Legacy)
+        };
+        // A full outbox means that the server reads nothing, this answer included.
+        let _ = self.outbox.send_text(&answer);
+    }
+
+    fn noise(&self, line: &[u8], why: &str) {
+        let seen = self.counts.noise.fetch_add(1, Ordering::Relaxed);
+        if seen < QUOTED_NOISE {
+            let quoted = String::from_utf8_lossy(&line[..line.len().min(QUOTED_BYTES)]).into_owned();
+            warn!(server = %self.name, line = quoted, why, "skipped a line on stdout that is no MCP message");
+        }
+    }
+}
+
+/// The fault of a call whose link has ended.
+pub fn ended_fault(name: &ServerName, what: &str) -> Fault {
+    Fault::unknown(ErrorKind::ServerFailed, format!("server '{name}' {what}; the gateway's log has its last words"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
+
+    use super::*;
+    use crate::upstream::mailbox::Event;
+
+    struct Far {
+        stdin: tokio::io::Lines<BufReader<DuplexStream>>,
+        stdout: DuplexStream,
+        link: Arc<StdioLink>,
+    }
+
+    fn connect() -> Far {
+        let (near_in, far_in) = tokio::io::duplex(1 << 16);
+        let (far_out, near_out) = tokio::io::duplex(1 << 16);
+        let (_, stderr) = tokio::io::duplex(64);
+        let name = ServerName::new("s").unwrap();
+        let link = StdioLink::start(name, (near_in, near_out, stderr), 1000, &TaskTracker::new());
+        Far { stdin: BufReader::new(far_in).lines(), stdout: far_out, link }
+    }
+
+    fn call() -> Splice {
+        let text = Bytes::from_static(br#"{"jsonrpc":"2.0","id":0,"method":"tools/call"}"#);
+        let mut splice = Splice::new(text);
+        splice.edit(22..23, crate::protocol::Patch::Minted);
+        splice
+    }
+
+    impl Far {
+        async fn next(&mut self) -> Message {
+            Message::parse(self.stdin.next_line().await.unwrap().unwrap().into()).unwrap()
+        }
+
+        async fn say(&mut self, text: &str) {
+            self.stdout.write_all(text.as_bytes()).await.unwrap();
+            self.stdout.write_all(b"\n").await.unwrap();
+        }
+    }
+
+    async fn next(receiver: &mut Receiver) -> Event {
+        std::future::poll_fn(|cx| receiver.poll_next(cx)).await
+    }
+
+    #[tokio::test]
+    async fn replies_reach_their_calls_in_any_order_and_noise_harms_none() {
+        let mut far = connect();
+        let (first, mut one) = far.link.request(&call(), true).unwrap();
+        let (second, mut two) = far.link.request(&call(), true).unwrap();
+        assert_eq!(far.next().await.id_bytes(), Some(first.to_string().as_bytes()));
+        far.say("Server ready!").await;
+        far.say(&format!(r#"{{"jsonrpc":"2.0","id":{second},"result":"two"}}"#)).await;
+        far.say(r#"{"jsonrpc":"2.0","id":999999999,"result":"stray"}"#).await;
+        far.say(&format!(r#"{{"jsonrpc":"2.0","id":"{first}","result":"one"}}"#)).await;
+        let (Event::Reply(a), Event::Reply(b)) = (next(&mut one).await, next(&mut two).await) else { panic!() };
+        assert_eq!((a.payload(), b.payload()), ("\"one\"", "\"two\""));
+        assert_eq!(far.link.counts().noise.load(Ordering::Relaxed), 1);
+        assert_eq!(far.link.counts().unknown_replies.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn a_question_with_the_number_of_a_call_does_not_answer_it() {
+        let mut far = connect();
+        let (number, mut receiver) = far.link.request(&call(), true).unwrap();
+        far.next().await;
+        far.say(&format!(r#"{{"jsonrpc":"2.0","id":{number},"method":"sampling/createMessage"}}"#)).await;
+        let answer = far.next().await;
+        assert_eq!(answer.kind(), Kind::Error);
+        let waiting = std::future::poll_fn(|cx| Poll::Ready(receiver.poll_next(cx).is_pending())).await;
+        assert!(waiting, "the call must still wait for its own reply");
+    }
+
+    #[tokio::test]
+    async fn a_ping_is_answered_with_its_own_id() {
+        let mut far = connect();
+        far.say(r#"{"jsonrpc":"2.0","id":"p-1","method":"ping"}"#).await;
+        assert_eq!(far.next().await.text(), r#"{"jsonrpc":"2.0","id":"p-1","result":{}}"#);
+    }
+
+    #[tokio::test]
+    async fn progress_finds_its_call_by_token_and_a_log_line_only_when_one_call_is_in_flight() {
+        let mut far = connect();
+        let (_, mut one) = far.link.request(&call(), true).unwrap();
+        let log = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":1}}"#;
+        far.say(log).await;
+        assert!(matches!(next(&mut one).await, Event::Note(note) if note.method() == method::LOG_MESSAGE));
+        let (second, mut two) = far.link.request(&call(), true).unwrap();
+        far.say(log).await;
+        far.say(&format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{second},"progress":1}}}}"#
+        ))
+        .await;
+        assert!(matches!(next(&mut two).await, Event::Note(note) if note.method() == method::PROGRESS));
+        assert_eq!(far.link.counts().dropped_notes.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn an_abandoned_call_is_cancelled_at_the_server() {
+        let mut far = connect();
+        let (number, _receiver) = far.link.request(&call(), true).unwrap();
+        far.next().await;
+        far.link.abandon(number, "test");
+        let cancelled = far.next().await;
+        assert_eq!(cancelled.method(), method::CANCELLED);
+        assert!(cancelled.params().contains(&format!("\"requestId\":{number}")));
+        assert_eq!(far.link.in_flight(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_line_over_the_cap_ends_the_link_with_a_reason() {
+        let mut far = connect();
+        far.say(&"x".repeat(2000)).await;
+        assert!(far.link.ended().await.contains("longer than 1000 bytes"));
+    }
+}
