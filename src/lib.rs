@@ -2,12 +2,17 @@
 //!
 //! `ARCHITECTURE.md` draws the house; each room's `mod.rs` says what the room is for.
 
+pub mod app;
 pub mod base;
 pub mod catalog;
+pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod http;
 pub mod platform;
 pub mod protocol;
+pub mod router;
+pub mod session;
 pub mod store;
 pub mod supervisor;
 pub mod telemetry;

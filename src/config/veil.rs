@@ -69,12 +69,10 @@ fn string_length(text: &str, quote: &str) -> usize {
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
         if quote.starts_with('"') && rest.starts_with('\\') {
             at += 1 + rest[1..].chars().next().map_or(0, char::len_utf8);
-        } else if rest.starts_with(quote) {
+        } else if let Some(behind) = rest.strip_prefix(quote) {
             // Up to two quotes may stand before the three that close a string of several lines.
-            let more = rest[quote.len()..]
-                .bytes()
-                .take_while(|&b| quote.len() > 1 && b == quote.as_bytes()[0])
-                .count();
+            let own = |b: &u8| quote.len() > 1 && quote.as_bytes().first() == Some(b);
+            let more = behind.bytes().take_while(own).count();
             return at + quote.len() + more;
         } else {
             at += rest.chars().next().map_or(0, char::len_utf8);

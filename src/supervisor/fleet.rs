@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::base::ServerName;
 use crate::config;
 use crate::store::{Store, StoredCatalog};
+use crate::telemetry::RequestMetrics;
 
 use super::generation::Resources;
 use super::handle::{COMMANDS, ServerHandle, Shared, Status};
@@ -60,6 +61,8 @@ impl Fleet {
                 permits: Arc::new(Semaphore::new(config.max_in_flight)),
                 commands,
                 refresh: Notify::new(),
+                log_level: watch::Sender::new(None),
+                metrics: RequestMetrics::for_server(config.name.as_str()),
                 changes: changes.clone(),
                 config,
             });

@@ -6,8 +6,9 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
-use crate::base::{Error, ErrorKind, ServerName};
+use crate::base::{Error, ErrorKind, Level, ServerName};
 use crate::config;
+use crate::telemetry::RequestMetrics;
 use crate::upstream::{Link, Peer};
 
 use super::machine::State;
@@ -45,11 +46,10 @@ pub(super) enum Command {
 }
 
 /// A handle to one supervised server. Cloning is cheap.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ServerHandle(pub(super) Arc<Shared>);
 
 /// What owner and handles share. The request path reads it and takes no lock that a slow task can hold.
-#[derive(Debug)]
 pub(super) struct Shared {
     pub config: config::Server,
     pub live: ArcSwapOption<Live>,
@@ -58,6 +58,9 @@ pub(super) struct Shared {
     pub permits: Arc<Semaphore>,
     pub commands: mpsc::Sender<Command>,
     pub refresh: Notify,
+    /// The lowest log level that anybody has asked for.
+    pub log_level: watch::Sender<Option<Level>>,
+    pub metrics: RequestMetrics,
     /// Bumped whenever an offer has changed, of any server.
     pub changes: watch::Sender<u64>,
 }
@@ -175,8 +178,30 @@ impl ServerHandle {
         self.0.refresh.notify_one();
     }
 
+    /// Says that somebody wants log messages from `level` on. The server is told the lowest of all such wishes.
+    pub fn want_log_level(&self, level: Level) {
+        self.0.log_level.send_if_modified(|wanted| {
+            let lower = wanted.is_none_or(|wanted| level < wanted);
+            if lower {
+                *wanted = Some(level);
+            }
+            lower
+        });
+    }
+
+    /// Where requests to this server are counted.
+    pub fn metrics(&self) -> &RequestMetrics {
+        &self.0.metrics
+    }
+
     fn unavailable(&self, reason: &str) -> Error {
         let text = format!("server '{}' is not available: it {reason}", self.name());
         Error::new(ErrorKind::Unavailable, text)
+    }
+}
+
+impl std::fmt::Debug for ServerHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ServerHandle").field(self.name()).finish()
     }
 }

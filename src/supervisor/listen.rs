@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tracing::debug;
 
 use crate::base::backoff::Backoff;
-use crate::base::{Era, random};
+use crate::base::{Era, Level, random};
 use crate::protocol::{Message, method};
 use crate::upstream::http::follow_events;
 use crate::upstream::{Event, Link, ListKind, Peer, own_meta, own_request};
@@ -24,6 +25,27 @@ pub(super) async fn follow(link: &Link, peer: &Peer) {
     }
     std::future::pending().await
 }
+
+/// Tells a legacy server which log messages are wanted, now and whenever that changes.
+pub(super) async fn pass_log_level(link: &Link, peer: &Peer, mut wanted: watch::Receiver<Option<Level>>) {
+    if peer.era() == Era::Legacy && peer.declares("logging") {
+        loop {
+            let level = *wanted.borrow_and_update();
+            if let Some(level) = level {
+                let params = format!(r#"{{"level":"{}"}}"#, level.as_str());
+                // A server that refuses sends what it likes, and each client's own level is kept here all the same.
+                let _ = link.ask(method::SET_LEVEL, &params, SET_LEVEL_DEADLINE).await;
+            }
+            if wanted.changed().await.is_err() {
+                break;
+            }
+        }
+    }
+    std::future::pending().await
+}
+
+/// A server that has not answered `logging/setLevel` by then is asked again only when the level changes.
+const SET_LEVEL_DEADLINE: Duration = Duration::from_secs(5);
 
 async fn listen(link: &Link, peer: &Peer) {
     let filter = filter(peer);

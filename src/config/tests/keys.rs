@@ -37,11 +37,11 @@ fn debug(value: &impl std::fmt::Debug) -> String {
     format!("{value:?}")
 }
 
-fn variables(pairs: &Vec<(String, Secret)>) -> String {
+fn show_env(pairs: &[(String, Secret)]) -> String {
     pairs.iter().map(|(name, value)| format!("{name}={}", value.expose())).collect()
 }
 
-fn headers(pairs: &Vec<(HeaderName, Secret)>) -> String {
+fn show_headers(pairs: &[(HeaderName, Secret)]) -> String {
     pairs.iter().map(|(name, value)| format!("{name}={}", value.expose())).collect()
 }
 
@@ -76,11 +76,10 @@ const ROWS: &[Row] = &[
     ("servers.a.enabled", "false", of_child!(enabled), "false"),
     ("servers.a.command", "\"npx\"", of_transport!(Stdio, command, debug), "\"npx\""),
     ("servers.a.args", "[\"-y\"]", of_transport!(Stdio, args, debug), "[\"-y\"]"),
-    ("servers.a.env.Some_Name", "\"v\"", of_transport!(Stdio, env, variables), "Some_Name=v"),
+    ("servers.a.env.Some_Name", "\"v\"", of_transport!(Stdio, env, show_env), "Some_Name=v"),
     ("servers.a.cwd", "\"/work\"", of_transport!(Stdio, cwd, debug), "Some(\"/work\")"),
     ("servers.b.url", "\"https://c/mcp\"", of_transport!(Http, url, debug), "\"https://c/mcp\""),
-    (
-        "servers.b.headers.X-Key", "\"v\"", of_transport!(Http, headers, super::keys::headers), "x-key=v"),
+    ("servers.b.headers.X-Key", "\"v\"", of_transport!(Http, headers, show_headers), "x-key=v"),
     ("servers.b.ca_file", "\"/ca.pem\"", of_transport!(Http, ca_file, debug), "Some(\"/ca.pem\")"),
     ("servers.b.proxy", "\"http://p:3128\"", of_transport!(Http, proxy, debug), "Some(\"http://p:3128\")"),
     ("servers.a.protocol", "\"legacy\"", of_child!(protocol), "Legacy"),

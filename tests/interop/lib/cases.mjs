@@ -22,9 +22,9 @@ const fileTimes = {
   put: '$1: TIME',
 };
 const session = {
-  why: 'over HTTP the server names its own session',
-  find: /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g,
-  put: 'SESSION',
+  why: 'the server names its session with a client, which it has over HTTP and not on a pipe',
+  find: /session (undefined|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})/g,
+  put: 'session SESSION',
 };
 
 const call = (name, args, ...masks) => ({ tool: name, method: 'tools/call', params: { name, arguments: args }, masks });

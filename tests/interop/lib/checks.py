@@ -21,7 +21,7 @@ class Checks:
         try:
             with anyio.fail_after(CHECK_DEADLINE_SECONDS):
                 await body()
-        except Exception as error:  # noqa: BLE001 (every error is this check's failure)
+        except Exception as error:  # every error is this check's failure
             self.fail(name, error)
         else:
             print(f"ok - {self.part}: {name}", flush=True)
@@ -58,6 +58,6 @@ async def failure(call: Awaitable[object], what: str) -> Exception:
     """Returns the error that `call` raises; fails itself when nothing is raised."""
     try:
         result = await call
-    except Exception as error:  # noqa: BLE001 (the caller looks at it)
+    except Exception as error:  # the caller looks at it
         return error
     raise AssertionError(f"{what}: succeeded, but had to fail: {result!r:.300}")

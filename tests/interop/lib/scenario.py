@@ -26,6 +26,7 @@ async def walk(checks: Checks, base: str, workdir: str, tag: str, open_client: A
         ("everything over HTTP", f"{base}/everything-http", lambda client, check: over_http(client, check)),
         ("filesystem", f"{base}/filesystem", lambda client, check: filesystem(client, check, workdir, tag)),
         ("memory", f"{base}/memory", lambda client, check: memory(client, check, tag)),
+        ("a modern server", f"{base}/modern", lambda client, check: modern_server(client, check)),
         ("merged", base, lambda client, check: merged(client, check, workdir, tag)),
     ]
     for name, url, part in parts:
@@ -36,7 +37,7 @@ async def walk(checks: Checks, base: str, workdir: str, tag: str, open_client: A
         try:
             async with open_client(url) as client:
                 await part(client, check)
-        except Exception as error:  # noqa: BLE001 (a connection that breaks is a failed check like any other)
+        except Exception as error:  # a connection that breaks is a failed check like any other
             checks.fail(f"{name}: the connection", error)
 
 
@@ -69,6 +70,7 @@ async def everything(client: Any, check: Any) -> None:
     await check("tools, resources, templates and prompts are listed whole", lists)
     await calls(client, check)
     await resources_and_prompts(client, check, "")
+    await templated_resources(client, check)
     await concurrency(client, check, "")
     await check("an unknown tool is an error that names it", unknown)
 
@@ -76,6 +78,7 @@ async def everything(client: Any, check: Any) -> None:
 async def over_http(client: Any, check: Any) -> None:
     await calls(client, check)
     await resources_and_prompts(client, check, "")
+    await templated_resources(client, check)
     await concurrency(client, check, "")
 
 
@@ -126,10 +129,6 @@ async def resources_and_prompts(client: Any, check: Any, prefix: str) -> None:
         document = (await client.read(uri))["contents"][0]
         equal((document["uri"], document["mimeType"]), (uri, "text/markdown"), "document")
         ensure("Everything Server" in document["text"], document["text"])
-        dynamic = (await client.read("demo://resource/dynamic/text/3"))["contents"][0]
-        ensure(dynamic["text"].startswith("Resource 3: This is a plaintext resource"), dynamic)
-        blob = (await client.read("demo://resource/dynamic/blob/4"))["contents"][0]["blob"]
-        ensure(base64.b64decode(blob).startswith(b"Resource 4: This is a base64 blob"), blob)
 
     async def unknown() -> None:
         error = await failure(client.read("demo://resource/static/document/none.md"), "reading it")
@@ -148,13 +147,25 @@ async def resources_and_prompts(client: Any, check: Any, prefix: str) -> None:
         equal(await client.complete_prompt(name, ("department", "S"), None), ["Sales", "Support"], "departments")
         context = {"department": "Sales"}
         equal(await client.complete_prompt(name, ("name", "D"), context), ["David"], "names")
+
+    await check("a listed resource is read", resources)
+    await check("an unknown resource is an error", unknown)
+    await check("prompts are got, with and without arguments", prompts)
+    await check("completion answers for a prompt, with context too", completion)
+
+
+async def templated_resources(client: Any, check: Any) -> None:
+    """Resources from a template are asked for where it is clear whose they are; `merged` tests the other case."""
+
+    async def templated() -> None:
+        dynamic = (await client.read("demo://resource/dynamic/text/3"))["contents"][0]
+        ensure(dynamic["text"].startswith("Resource 3: This is a plaintext resource"), dynamic)
+        blob = (await client.read("demo://resource/dynamic/blob/4"))["contents"][0]["blob"]
+        ensure(base64.b64decode(blob).startswith(b"Resource 4: This is a base64 blob"), blob)
         uri = "demo://resource/dynamic/text/{resourceId}"
         equal(await client.complete_template(uri, ("resourceId", "12")), ["12"], "ids")
 
-    await check("resources are read: a listed one, a templated text, a templated blob", resources)
-    await check("an unknown resource is an error", unknown)
-    await check("prompts are got, with and without arguments", prompts)
-    await check("completion answers for a prompt, with context, and for a template", completion)
+    await check("resources of a template are read, a text and a blob, and completed", templated)
 
 
 async def concurrency(client: Any, check: Any, prefix: str) -> None:
@@ -212,7 +223,7 @@ async def refusal(client: Any, name: str) -> str:
     """An unknown name may be refused by the gateway (an error) or by the server (a result that is an error)."""
     try:
         result = await client.call(name, {})
-    except Exception as error:  # noqa: BLE001 (the message is what is looked at)
+    except Exception as error:  # the message is what is looked at
         return str(error)
     ensure(result["isError"] is True, f"calling {name} succeeded: {result}")
     return text(result)
@@ -274,6 +285,35 @@ async def memory(client: Any, check: Any, tag: str) -> None:
     await check("its resource is read", resource)
 
 
+async def modern_server(client: Any, check: Any) -> None:
+    """A server of the modern era alone; a legacy client must not notice."""
+
+    async def lists() -> None:
+        equal(client.instructions(), "Counts and greets.", "instructions")
+        equal([tool["name"] for tool in await client.tools()], ["greet", "count"], "tools")
+        equal([resource["uri"] for resource in await client.resources()], ["timetable://today"], "resources")
+        equal([prompt["name"] for prompt in await client.prompts()], ["wake"], "prompts")
+
+    async def answers() -> None:
+        equal(text(await client.call("greet", {"name": "Ada"})), "Good day, Ada.", "greet")
+        equal((await client.read("timetable://today"))["contents"][0]["text"], "Calls all day.", "resource")
+        prompt = await client.prompt("wake", {"hour": "7"})
+        equal(prompt["messages"][0]["content"]["text"], "Wake me at 7.", "prompt")
+
+    async def progress() -> None:
+        notes: list[tuple[float, float | None]] = []
+
+        async def note(done: float, total: float | None, _message: str | None) -> None:
+            notes.append((done, total))
+
+        await client.call("count", {"to": 3}, note)
+        equal(notes, [(1, 3), (2, 3), (3, 3)], "progress")
+
+    await check("its lists and instructions arrive", lists)
+    await check("its tools, resource and prompt answer", answers)
+    await check("its progress notes arrive", progress)
+
+
 async def merged(client: Any, check: Any, workdir: str, tag: str) -> None:
     async def lists() -> None:
         tools = [tool["name"] for tool in await client.tools()]
@@ -283,6 +323,7 @@ async def merged(client: Any, check: Any, workdir: str, tag: str) -> None:
             "filesystem__write_file",
             "memory__read_graph",
             "thinking__sequentialthinking",
+            "modern__greet",
             "demo__echo",
         )
         for name in expected:
@@ -306,7 +347,12 @@ async def merged(client: Any, check: Any, workdir: str, tag: str) -> None:
         thought = {"thought": "one", "nextThoughtNeeded": False, "thoughtNumber": 1, "totalThoughts": 1}
         thinking = await client.call("thinking__sequentialthinking", thought)
         equal(thinking["structuredContent"]["thoughtNumber"], 1, "thinking")
+        equal(text(await client.call("modern__greet", {"name": "Bo"})), "Good day, Bo.", "modern")
         ensure("ring ring" in json.dumps(await client.call("demo__echo", {"message": "ring ring"})), "demo")
+
+    async def ambiguous() -> None:
+        error = await failure(client.read("demo://resource/dynamic/text/3"), "reading it")
+        ensure(client.code(error) in (-32602, -32002) and "/mcp/everything" in str(error), repr(error))
 
     async def refused() -> None:
         for name in ("everything__none", "nobody__echo", "echo"):
@@ -317,4 +363,5 @@ async def merged(client: Any, check: Any, workdir: str, tag: str) -> None:
     await check("tools of every server are called", of_every_server)
     await resources_and_prompts(client, check, "everything__")
     await concurrency(client, check, "everything__")
+    await check("a resource of a template that two servers have is refused with the way out", ambiguous)
     await check("an unknown tool, an unknown server and an unprefixed name are refused", refused)

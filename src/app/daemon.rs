@@ -1,0 +1,190 @@
+//! From a checked configuration to a running gateway, and back.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::base::seal::SealKey;
+use crate::catalog::CatalogHandle;
+use crate::config::{Config, LogFormat};
+use crate::http::{self, Front, OriginRules};
+use crate::platform;
+use crate::router::Router;
+use crate::session::{Hub, SessionOptions, Sessions};
+use crate::store::{self, Store};
+use crate::supervisor::{Fleet, FleetOptions, Surroundings};
+use crate::telemetry::{self, Format, LogGuard, LogOptions, MetricsHandle, Recorder, names};
+
+use super::banner::banner;
+use super::failure::Failure;
+use super::stop::Stop;
+
+/// The file of the key that seals session ids.
+const KEY_FILE: &str = "seal.key";
+/// Connections that may be open beside those that hold a stream or a call: idle keep-alive ones.
+const IDLE_CONNECTIONS: usize = 4096;
+/// Descriptors left for children's pipes, the store and upstream connections when connections are capped by the
+/// limit on open files.
+const RESERVED_FILES: usize = 1024;
+
+/// Runs the gateway until it is told to stop. `say` prints to the person at the terminal.
+pub fn run(config: Config, say: impl Fn(&str)) -> Result<(), Failure> {
+    let log = telemetry::init(&LogOptions {
+        filter: config.gateway.log.filter.clone(),
+        format: match config.gateway.log.format {
+            LogFormat::Text => Format::Text,
+            LogFormat::Json => Format::Json,
+        },
+    })?;
+    let files = platform::raise_open_files()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.gateway.workers)
+        .enable_all()
+        .thread_name("trunkline")
+        .build()?;
+    let log = Arc::new(log);
+    let ended = runtime.block_on(daemon(config, files, Arc::clone(&log), say));
+    // Blocking work that hangs (a dead network disk) must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    log.flush();
+    ended
+}
+
+async fn daemon(config: Config, files: Option<u64>, log: Arc<LogGuard>, say: impl Fn(&str)) -> Result<(), Failure> {
+    let gateway = &config.gateway;
+    let stop = Stop::on_signals()?;
+    let listener = TcpListener::bind(gateway.listen)
+        .await
+        .map_err(|reason| Failure::Listen { address: gateway.listen, reason })?;
+    let address = listener.local_addr()?;
+    make_data_dir(&gateway.data_dir)?;
+    let key = SealKey::load_or_create(&gateway.data_dir.join(KEY_FILE))?;
+    let store = Store::open(store::Options { data_dir: gateway.data_dir.clone() }).await?;
+    let metrics = Recorder::install()?;
+    let fleet = Fleet::start(FleetOptions {
+        servers: config.servers.clone(),
+        surroundings: Surroundings::of_process()?,
+        stored: store.load_catalogs().await.unwrap_or_default(),
+        store: Some(store.clone()),
+    });
+    let front = build_front(&config, address, &fleet, &store, key, (metrics, log), &stop);
+    tokio::spawn(recall_revocations(front.sessions.clone(), store.clone()));
+    tokio::spawn(front.sessions.clone().reap_until(stop.asked.clone()));
+    say(&banner(&config, address));
+
+    let serving = http::serve(Arc::clone(&front), listener, connections(&config, files), stop.asked.clone());
+    let serving = tokio::spawn(serving);
+    stop.asked.cancelled().await;
+    drain(&front, gateway.shutdown_grace, serving, &stop).await;
+    // A second signal does not wait for anybody's grace; the keepers see to it that no child is left.
+    let _ = stop.insisted.run_until_cancelled(fleet.shutdown()).await;
+    if let Err(error) = store.shutdown().await {
+        warn!(%error, "the store could not be closed in good order");
+    }
+    info!("stopped");
+    Ok(())
+}
+
+fn build_front(
+    config: &Config,
+    address: std::net::SocketAddr,
+    fleet: &Fleet,
+    store: &Store,
+    key: SealKey,
+    told: (MetricsHandle, Arc<LogGuard>),
+    stop: &Stop,
+) -> Arc<Front> {
+    let gateway = &config.gateway;
+    let catalog = CatalogHandle::start(fleet.clone(), gateway.name_limit, stop.asked.clone());
+    let hub = Hub::start(&catalog, gateway.max_streams, stop.asked.clone());
+    let sessions = Sessions::new(SessionOptions {
+        key,
+        ttl: gateway.session_ttl,
+        cap: gateway.max_sessions,
+        store: Some(store.clone()),
+    });
+    let router = Router::new(fleet.clone(), catalog, gateway.max_in_flight);
+    let render = {
+        let (router, sessions, hub, store) = (router.clone(), sessions.clone(), hub.clone(), store.clone());
+        Arc::new(move || {
+            let (metrics, log) = &told;
+            names::IN_FLIGHT.gauge(&[]).set(router.gate().count() as f64);
+            names::SESSIONS.gauge(&[]).set(sessions.count() as f64);
+            names::STREAMS.gauge(&[]).set(hub.streams() as f64);
+            names::STORE_DROPPED_WRITES.counter(&[]).absolute(store.dropped_writes());
+            names::LOG_DROPPED_LINES.counter(&[]).absolute(log.dropped_lines());
+            metrics.render()
+        })
+    };
+    Arc::new(Front {
+        pages: http::pages(fleet.clone(), render),
+        router,
+        sessions,
+        hub,
+        rules: OriginRules::new(address, gateway.allowed_origins.clone(), gateway.allowed_hosts.clone()),
+        max_body: usize::try_from(gateway.max_body).unwrap_or(usize::MAX),
+        calls: TaskTracker::new(),
+        abort: CancellationToken::new(),
+    })
+}
+
+/// Lets what is in flight finish within `grace`, then withdraws it.
+async fn drain(front: &Front, grace: Duration, serving: tokio::task::JoinHandle<()>, stop: &Stop) {
+    front.calls.close();
+    let finished = async {
+        let _ = serving.await;
+        front.calls.wait().await;
+    };
+    tokio::pin!(finished);
+    let in_time = tokio::select! {
+        () = &mut finished => true,
+        () = tokio::time::sleep(grace) => false,
+        () = stop.insisted.cancelled() => false,
+    };
+    if !in_time {
+        warn!(calls = front.router.gate().count(), "withdrawing what is still in flight");
+        front.abort.cancel();
+        let _ = tokio::time::timeout(LAST_WORDS, finished).await;
+    }
+}
+
+/// How long withdrawn calls may take to tell their clients.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Deleted session ids of earlier runs, as soon as the store can tell them.
+async fn recall_revocations(sessions: Sessions, store: Store) {
+    let mut state = store.state();
+    loop {
+        if let Ok(revocations) = store.load_revocations(SystemTime::now()).await {
+            return sessions.revoked(revocations.into_iter().map(|one| (one.id_hash, one.expires_at)));
+        }
+        if state.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Makes the folder, for our eyes only: it holds the key.
+fn make_data_dir(path: &Path) -> Result<(), Failure> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|reason| Failure::DataDir { path: path.to_owned(), reason })
+}
+
+fn connections(config: &Config, files: Option<u64>) -> usize {
+    let wanted = config.gateway.max_streams + config.gateway.max_in_flight + IDLE_CONNECTIONS;
+    let possible = files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    let room = possible.saturating_sub(RESERVED_FILES).max(possible / 2);
+    if room < wanted {
+        warn!("the limit on open files ({possible}) allows {room} connections, fewer than the {wanted} that the configuration wants");
+    }
+    wanted.min(room)
+}

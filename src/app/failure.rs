@@ -1,0 +1,48 @@
+//! Why the daemon could not start, for the person at the terminal.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::base::SealKeyError;
+use crate::platform::LimitError;
+use crate::store::OpenError;
+use crate::telemetry::{InstallError, LoggingError};
+
+/// Why the daemon could not start. Each says what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The address cannot be bound.
+    #[error("cannot listen on {address}: {reason}; is another trunkline running? Choose another address with `--listen` or gateway.listen")]
+    Listen {
+        /// The configured address.
+        address: SocketAddr,
+        /// What the system says.
+        reason: std::io::Error,
+    },
+    /// The folder for our own files cannot be made.
+    #[error("cannot use the folder '{}' for the gateway's own files: {reason}; choose another with `--data-dir` or gateway.data_dir", .path.display())]
+    DataDir {
+        /// The configured folder.
+        path: PathBuf,
+        /// What the system says.
+        reason: std::io::Error,
+    },
+    /// The key that seals sessions cannot be used.
+    #[error(transparent)]
+    Key(#[from] SealKeyError),
+    /// The database is not ours.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The log cannot be set up.
+    #[error(transparent)]
+    Logging(#[from] LoggingError),
+    /// Metrics cannot be set up.
+    #[error(transparent)]
+    Metrics(#[from] InstallError),
+    /// A system limit.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// The runtime, or signals.
+    #[error("the system refuses what the gateway needs to run: {0}")]
+    System(#[from] std::io::Error),
+}

@@ -1,0 +1,12 @@
+//! The daemon: builds the floors in order, listens, and takes everything down again in order.
+//!
+//! Nothing below knows this room. It promises that listening does not wait for any server, that a stop lets calls in
+//! flight finish within their grace, and that no child outlives it.
+
+mod banner;
+mod daemon;
+mod failure;
+mod stop;
+
+pub use daemon::run;
+pub use failure::Failure;

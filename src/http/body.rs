@@ -1,0 +1,75 @@
+//! Bodies of responses: one piece of JSON, a stream of events, or whatever axum made.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+
+use crate::session::{Listening, Reader, StreamHold};
+
+/// A response body of the front.
+pub enum FrontBody {
+    /// Nothing, or one piece.
+    Whole(Option<Bytes>),
+    /// The stream of one call.
+    Call(Reader),
+    /// A stream of changes.
+    Changes {
+        /// What arrives.
+        listening: Listening,
+        /// Keeps the session of a legacy client from being idle.
+        _hold: Option<StreamHold>,
+    },
+    /// A page of axum's.
+    Page(axum::body::Body),
+}
+
+impl FrontBody {
+    /// One piece.
+    pub fn whole(bytes: impl Into<Bytes>) -> FrontBody {
+        FrontBody::Whole(Some(bytes.into()))
+    }
+
+    /// Nothing.
+    pub fn empty() -> FrontBody {
+        FrontBody::Whole(None)
+    }
+}
+
+impl hyper::body::Body for FrontBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut *self {
+            FrontBody::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            FrontBody::Call(reader) => Poll::Ready(ready!(reader.poll_next(cx)).map(|bytes| Ok(Frame::data(bytes)))),
+            FrontBody::Changes { listening, .. } => {
+                Poll::Ready(ready!(listening.reader.poll_next(cx)).map(|bytes| Ok(Frame::data(bytes))))
+            }
+            FrontBody::Page(body) => match ready!(Pin::new(body).poll_frame(cx)) {
+                Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
+                // A page that breaks off ends; its length tells the client.
+                Some(Err(_)) | None => Poll::Ready(None),
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            FrontBody::Whole(bytes) => bytes.is_none(),
+            FrontBody::Page(body) => body.is_end_stream(),
+            _ => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            FrontBody::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            FrontBody::Page(body) => body.size_hint(),
+            _ => SizeHint::default(),
+        }
+    }
+}

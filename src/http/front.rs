@@ -1,0 +1,104 @@
+//! What every exchange needs, and the way from a path to who answers it.
+
+use std::sync::Arc;
+
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_service::Service as _;
+
+use crate::base::{Era, Error, ErrorKind};
+use crate::router::{Endpoint, Router};
+use crate::session::{Hub, Sessions};
+use crate::telemetry::names;
+
+use super::body::FrontBody;
+use super::origin::{OriginRules, refused};
+use super::reply::{FrontResponse, refusal, status};
+use super::{post, streams};
+
+/// The shared state of the front.
+pub struct Front {
+    /// Answers requests.
+    pub router: Router,
+    /// Legacy sessions.
+    pub sessions: Sessions,
+    /// Open streams.
+    pub hub: Hub,
+    /// Who may talk to us from a browser.
+    pub rules: OriginRules,
+    /// Cap of a request's body in bytes.
+    pub max_body: usize,
+    /// Everything beside MCP: health, metrics.
+    pub pages: axum::Router,
+    /// Calls whose exchange has gone, or has become a stream.
+    pub calls: TaskTracker,
+    /// Fires when calls must end because the gateway does.
+    pub abort: CancellationToken,
+}
+
+/// The path of the merged endpoint; servers' own endpoints lie below it.
+const MCP: &str = "/mcp";
+
+/// Answers one exchange.
+pub async fn exchange(front: Arc<Front>, request: Request<Incoming>) -> FrontResponse {
+    if let Err(why) = front.rules.check(request.headers(), request.uri()) {
+        names::HTTP_REJECTIONS.counter(&["origin"]).increment(1);
+        return refused(why);
+    }
+    let origin = request.headers().get(http::header::ORIGIN).cloned();
+    let mut response = match front.rules.preflight(&request) {
+        Some(preflight) => preflight,
+        None => match endpoint(&front, request.uri().path()) {
+            Some(Ok(endpoint)) => mcp(&front, endpoint, request).await,
+            Some(Err(error)) => {
+                let mut response = refusal(&error, Era::Legacy);
+                *response.status_mut() = StatusCode::NOT_FOUND;
+                response
+            }
+            None => page(&front, request).await,
+        },
+    };
+    front.rules.allow(&mut response, origin);
+    response
+}
+
+/// The MCP endpoint of a path; `None` for any other path.
+fn endpoint(front: &Front, path: &str) -> Option<Result<Endpoint, Error>> {
+    let rest = path.strip_prefix(MCP)?;
+    let name = match rest.strip_prefix('/') {
+        None if rest.is_empty() => return Some(Ok(Endpoint::Merged)),
+        None => return None,
+        Some("") => return Some(Ok(Endpoint::Merged)),
+        Some(name) => name.strip_suffix('/').unwrap_or(name),
+    };
+    Some(front.router.endpoint(name).ok_or_else(|| {
+        let known: Vec<String> =
+            front.router.fleet().servers().iter().map(|server| format!("/mcp/{}", server.name())).collect();
+        let text = format!("there is no MCP endpoint at {path}; there are /mcp and {}", known.join(", "));
+        Error::new(ErrorKind::InvalidRequest, text)
+    }))
+}
+
+async fn mcp(front: &Arc<Front>, endpoint: Endpoint, request: Request<Incoming>) -> FrontResponse {
+    match *request.method() {
+        Method::POST => post::answer(front, endpoint, request).await,
+        Method::GET => streams::open(front, &endpoint, request.headers()),
+        Method::DELETE => streams::delete(front, &endpoint, request.headers()),
+        _ => {
+            let mut response = status(StatusCode::METHOD_NOT_ALLOWED);
+            let allowed = http::HeaderValue::from_static("GET, POST, DELETE, OPTIONS");
+            response.headers_mut().insert(http::header::ALLOW, allowed);
+            response
+        }
+    }
+}
+
+async fn page(front: &Front, request: Request<Incoming>) -> FrontResponse {
+    let answered = front.pages.clone().call(request.map(axum::body::Body::new)).await;
+    match answered {
+        Ok(response) => response.map(FrontBody::Page),
+        Err(never) => match never {},
+    }
+}

@@ -1,0 +1,60 @@
+//! Everything beside MCP that a daemon answers: liveness, readiness, metrics.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use crate::protocol::skim::quote;
+use crate::supervisor::{Fleet, State as ServerState};
+
+/// Renders the metrics, in Prometheus' text format.
+pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
+
+#[derive(Clone)]
+struct Pages {
+    fleet: Fleet,
+    render: Render,
+}
+
+/// The pages.
+pub fn pages(fleet: Fleet, render: Render) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .fallback(async || {
+            (StatusCode::NOT_FOUND, "Nothing is here. MCP is at /mcp and /mcp/<server>; see also /readyz and /metrics.\n")
+        })
+        .with_state(Pages { fleet, render })
+}
+
+/// 200 as soon as the gateway serves: a server that is down makes it degraded, not unready.
+async fn ready(State(pages): State<Pages>) -> Response {
+    let mut degraded = Vec::new();
+    let mut servers = Vec::new();
+    for server in pages.fleet.servers() {
+        let status = server.status().borrow().clone();
+        let name = quote(server.name().as_str());
+        if !matches!(status.state, ServerState::Ready { .. }) {
+            let reason = status.last_error.as_deref().unwrap_or("is not up yet");
+            degraded.push(format!("{name}:{}", quote(&format!("{}: {reason}", status.state.as_str()))));
+        }
+        servers.push(format!("{name}:{}", quote(status.state.as_str())));
+    }
+    let word = if degraded.is_empty() { "ready" } else { "degraded" };
+    let body = format!(
+        r#"{{"status":"{word}","servers":{{{}}},"degraded":{{{}}}}}"#,
+        servers.join(","),
+        degraded.join(",")
+    );
+    ([(CONTENT_TYPE, "application/json")], body + "\n").into_response()
+}
+
+async fn metrics(State(pages): State<Pages>) -> Response {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (pages.render)()).into_response()
+}

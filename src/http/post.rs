@@ -1,0 +1,259 @@
+//! `POST`: one message in; one JSON object out, or a stream once something precedes the answer.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::base::{Era, Error, ErrorKind, Level, Version};
+use crate::protocol::{Kind, Message, MessageError, Params, RawId, header, method, params, skim};
+use crate::router::{Answer, Endpoint, Reply, Request as Routed};
+use crate::session::{KEEP_ALIVE_EVERY, Session, Ticket};
+
+use super::era::{check_modern, era_of};
+use super::front::Front;
+use super::reply::{self, FrontResponse};
+use super::{stream, streams};
+
+/// Answers a POST.
+pub async fn answer(front: &Arc<Front>, endpoint: Endpoint, request: Request<Incoming>) -> FrontResponse {
+    let (head, body) = request.into_parts();
+    if !is_json(&head.headers) {
+        return reply::status(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+    let text = match collect(body, front.max_body).await {
+        Ok(text) => text,
+        Err(error) => return reply::refusal(&error, Era::Legacy),
+    };
+    let message = match Message::parse(text) {
+        Ok(message) => message,
+        Err(error) => return unreadable(error, &head.headers),
+    };
+    let params = match Params::read(&message) {
+        Ok(params) => params,
+        Err(error) => {
+            let id = message.id();
+            let error = Error::new(ErrorKind::InvalidParams, error.to_string());
+            return reply::reply(Reply { status: 400, ..Reply::error(id.as_ref(), &error, Era::Legacy) });
+        }
+    };
+    let inbound = Inbound { front, endpoint, headers: &head.headers, message, params };
+    match era_of(&inbound.message, &inbound.params, inbound.headers) {
+        Era::Modern => modern(inbound).await,
+        Era::Legacy => legacy(inbound).await,
+    }
+}
+
+/// A message that has been read, with the exchange it came in.
+struct Inbound<'x> {
+    front: &'x Arc<Front>,
+    endpoint: Endpoint,
+    headers: &'x HeaderMap,
+    message: Message,
+    params: Params,
+}
+
+impl Inbound<'_> {
+    fn refuse(&self, error: &Error, era: Era) -> FrontResponse {
+        debug!(method = self.message.method(), %error, "refused");
+        reply::reply(Reply::error(self.message.id().as_ref(), error, era))
+    }
+
+    fn routed(self, id: RawId, era: Era, log_level: Option<Level>) -> Routed {
+        Routed {
+            headers: if era == Era::Modern { mirrored_params(self.headers) } else { Vec::new() },
+            message: self.message,
+            params: self.params,
+            id,
+            endpoint: self.endpoint,
+            era,
+            log_level,
+        }
+    }
+}
+
+async fn modern(inbound: Inbound<'_>) -> FrontResponse {
+    match inbound.message.kind() {
+        Kind::Request => {}
+        // Nothing that a modern client can announce over HTTP concerns anybody (2026-07-28: "defines no
+        // client-to-server notifications over Streamable HTTP").
+        Kind::Notification => return reply::status(StatusCode::ACCEPTED),
+        Kind::Result | Kind::Error => {
+            let error = Error::new(ErrorKind::InvalidRequest, "a modern client sends requests and notifications only");
+            return inbound.refuse(&error, Era::Modern);
+        }
+    }
+    let declared = match check_modern(&inbound.message, &inbound.params, inbound.headers) {
+        Ok(declared) => declared,
+        Err(error) => return inbound.refuse(&error, Era::Modern),
+    };
+    let Some(id) = inbound.message.id() else { return reply::status(StatusCode::BAD_REQUEST) };
+    if inbound.message.method() == method::LISTEN {
+        return streams::listen(inbound.front, &inbound.endpoint, &inbound.message, &inbound.params, id);
+    }
+    let front = inbound.front;
+    let accepts = Accepts::read(inbound.headers);
+    run(front, inbound.routed(id, Era::Modern, declared.log_level), None, accepts).await
+}
+
+async fn legacy(inbound: Inbound<'_>) -> FrontResponse {
+    if inbound.message.method() == method::INITIALIZE && inbound.message.kind() == Kind::Request {
+        return initialize(inbound).await;
+    }
+    let session = match streams::session(inbound.front, &inbound.endpoint, inbound.headers) {
+        Ok(session) => session,
+        Err(error) => return inbound.refuse(&error, Era::Legacy),
+    };
+    let named = inbound.headers.get(header::PROTOCOL_VERSION);
+    if let Some(version) = named.filter(|version| version.to_str().ok().and_then(Version::parse).is_none()) {
+        let text = format!("MCP-Protocol-Version {version:?} is not a version of this gateway");
+        return inbound.refuse(&Error::new(ErrorKind::UnsupportedVersion, text), Era::Legacy);
+    }
+    match inbound.message.kind() {
+        Kind::Request => {}
+        Kind::Notification => {
+            notification(&inbound, &session);
+            return reply::status(StatusCode::ACCEPTED);
+        }
+        Kind::Result | Kind::Error => {
+            debug!(id = ?inbound.message.id(), "an answer to a question that nobody asked");
+            return reply::status(StatusCode::ACCEPTED);
+        }
+    }
+    let Some(id) = inbound.message.id() else { return reply::status(StatusCode::BAD_REQUEST) };
+    if inbound.message.method() == method::SET_LEVEL
+        && let Some(level) = params::string_at(&inbound.message, &inbound.params.level).and_then(|l| Level::parse(&l))
+    {
+        session.set_log_level(level);
+    }
+    let ticket = session.begin(&id);
+    let front = inbound.front;
+    let accepts = Accepts::read(inbound.headers);
+    run(front, inbound.routed(id, Era::Legacy, session.log_level()), Some(ticket), accepts).await
+}
+
+fn notification(inbound: &Inbound<'_>, session: &Arc<Session>) {
+    if inbound.message.method() == method::CANCELLED
+        && let Some(span) = inbound.params.request_id.clone()
+        && let Some(id) = RawId::new(inbound.message.slice(span))
+        && !session.cancel(&id)
+    {
+        debug!(?id, "a cancellation that names no call, or more than one");
+    }
+}
+
+async fn initialize(inbound: Inbound<'_>) -> FrontResponse {
+    let Some(id) = inbound.message.id() else { return reply::status(StatusCode::BAD_REQUEST) };
+    let params = inbound.message.params();
+    let Some(asked) = skim::string_field(params, "protocolVersion") else {
+        let error = Error::new(ErrorKind::InvalidParams, "params.protocolVersion must be a string");
+        return inbound.refuse(&error, Era::Legacy);
+    };
+    let version = Version::parse(&asked).filter(|v| v.era() == Era::Legacy).unwrap_or(Version::LATEST_LEGACY);
+    let info = skim::field_text(params, "clientInfo").unwrap_or("{}");
+    let text = |field: &str| skim::string_field(info, field).unwrap_or_default().into_owned();
+    let opened = match inbound.front.router.introduce(&inbound.endpoint, version).await {
+        Ok(result) => inbound
+            .front
+            .sessions
+            .open(version, inbound.endpoint.name(), (text("name"), text("version")))
+            .map(|session| (result, session)),
+        Err(error) => Err(error),
+    };
+    match opened {
+        Ok((result, session)) => {
+            let mut response = reply::reply(Reply::result(&id, result.as_bytes()));
+            if let Ok(value) = HeaderValue::from_str(session.id()) {
+                response.headers_mut().insert(header::SESSION_ID, value);
+            }
+            response
+        }
+        Err(error) => inbound.refuse(&error, Era::Legacy),
+    }
+}
+
+/// What the client can read as an answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Accepts {
+    /// One JSON object.
+    pub json: bool,
+    /// A stream of events.
+    pub events: bool,
+}
+
+impl Accepts {
+    /// By the header. The specification wants both; whoever names one only gets that one, and whoever names none
+    /// (curl) gets JSON.
+    fn read(headers: &HeaderMap) -> Accepts {
+        let value = headers.get(ACCEPT).map_or(&b""[..], HeaderValue::as_bytes);
+        let names = |what: &str| memchr::memmem::find(value, what.as_bytes()).is_some();
+        let events = names("text/event-stream");
+        Accepts { json: !events || names("application/json") || names("*/*"), events }
+    }
+}
+
+async fn run(front: &Arc<Front>, request: Routed, ticket: Option<Ticket>, accepts: Accepts) -> FrontResponse {
+    match front.router.dispatch(request).await {
+        Answer::Ready(ready) if accepts.json => reply::reply(ready),
+        Answer::Ready(ready) => stream::single(ready),
+        Answer::Call(call) => {
+            let silence = accepts.events.then(|| Instant::now() + KEEP_ALIVE_EVERY);
+            stream::watch(front, call, ticket, accepts, silence).await
+        }
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return false };
+    let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
+}
+
+fn mirrored_params(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+    let mirrored = headers.iter().filter(|(name, _)| name.as_str().starts_with(header::PARAM_PREFIX));
+    mirrored.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// The body, without a copy if it comes in one piece.
+async fn collect(mut body: Incoming, cap: usize) -> Result<Bytes, Error> {
+    let too_large = || {
+        Error::new(ErrorKind::TooLarge, format!("the body is larger than {cap} bytes (gateway.max_body)"))
+    };
+    if body.size_hint().lower() > cap as u64 {
+        return Err(too_large());
+    }
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Error::new(ErrorKind::InvalidRequest, format!("the body broke off: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if first.is_empty() && rest.is_empty() {
+            first = data;
+        } else {
+            if rest.is_empty() {
+                rest.extend_from_slice(&first);
+            }
+            rest.extend_from_slice(&data);
+        }
+        if first.len().max(rest.len()) > cap {
+            return Err(too_large());
+        }
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+/// A body that is no message. Its era shows in the header only.
+fn unreadable(error: MessageError, headers: &HeaderMap) -> FrontResponse {
+    let header = headers.get(header::PROTOCOL_VERSION).and_then(|value| value.to_str().ok());
+    let era = if header.is_some_and(Version::claims_modern) { Era::Modern } else { Era::Legacy };
+    let (id, error) = match error {
+        MessageError::Syntax(_) => (None, Error::new(ErrorKind::Parse, error.to_string())),
+        MessageError::Invalid { reason, id } => (id, Error::new(ErrorKind::InvalidRequest, reason)),
+    };
+    reply::reply(Reply::error(id.as_ref(), &error, era))
+}

@@ -1,0 +1,55 @@
+//! Responses in the forms that MCP asks for.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::base::{Era, Error};
+use crate::protocol::header;
+use crate::router::Reply;
+
+use super::body::FrontBody;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+/// Tells reverse proxies not to hold events back (2026-07-28, `basic/transports/streamable-http`).
+const UNBUFFERED: HeaderValue = HeaderValue::from_static("no");
+
+/// A response of the front.
+pub type FrontResponse = Response<FrontBody>;
+
+/// A JSON-RPC message as one JSON object.
+pub fn json(status: u16, message: Bytes) -> FrontResponse {
+    let mut response = Response::new(FrontBody::whole(message));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// A finished answer.
+pub fn reply(reply: Reply) -> FrontResponse {
+    json(reply.status, reply.message)
+}
+
+/// The refusal of an exchange in which there is no request to answer.
+pub fn refusal(error: &Error, era: Era) -> FrontResponse {
+    reply(Reply::error(None, error, era))
+}
+
+/// A status without a body.
+pub fn status(status: StatusCode) -> FrontResponse {
+    let mut response = Response::new(FrontBody::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// A stream of events.
+pub fn events(body: FrontBody) -> FrontResponse {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, EVENTS);
+    headers.insert(CACHE_CONTROL, NO_CACHE);
+    headers.insert(header::ACCEL_BUFFERING, UNBUFFERED);
+    response
+}

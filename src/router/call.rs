@@ -1,0 +1,265 @@
+//! One client's call: it owns its place, its permit and its deadline; the exchange that brought it only watches.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::base::{Era, Error, ErrorKind, Level};
+use crate::protocol::{Kind, Message, Params, Splice, method, params, skim, translate};
+use crate::supervisor::Admission;
+use crate::telemetry::{MethodLabel, Outcome};
+use crate::upstream::{Call, Delivery, Event, Fault};
+
+use super::limit::InFlight;
+use super::prepare;
+use super::request::{Reply, Request};
+use super::resolve::Target;
+
+/// What the watcher of a call sees next.
+#[derive(Debug)]
+pub enum Step {
+    /// A notification that goes before the reply: a whole JSON-RPC message.
+    Note(Bytes),
+    /// The reply. The last step.
+    Done(Reply),
+    /// Nothing has happened until the time that the watcher named.
+    Silent,
+}
+
+/// A call on its way. Dropping it withdraws it at the server.
+pub struct ClientCall {
+    request: Request,
+    target: Target,
+    sent: Sent,
+    received: Instant,
+    deadline: Instant,
+    /// Progress moves the deadline, up to here.
+    latest: Instant,
+    resent: bool,
+    recorded: bool,
+    _in_flight: InFlight,
+}
+
+/// One attempt: the call at the server and the place it takes there.
+pub(super) struct Sent {
+    pub call: Call,
+    pub admission: Admission,
+    pub at: Instant,
+}
+
+/// However much progress it reports, a call ends after this many times its timeout. Ten times the 30 s default is
+/// what a long build or crawl takes; longer work belongs into a task.
+const MAX_EXTENSION: u32 = 10;
+
+impl ClientCall {
+    pub(super) fn new(request: Request, target: Target, sent: Sent, received: Instant, place: InFlight) -> ClientCall {
+        let timeout = target.server.config().call_timeout;
+        let (deadline, latest) = (sent.at + timeout, sent.at + timeout * MAX_EXTENSION);
+        ClientCall {
+            request,
+            target,
+            sent,
+            received,
+            deadline,
+            latest,
+            resent: false,
+            recorded: false,
+            _in_flight: place,
+        }
+    }
+
+    /// The request that is being answered.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// The next step; `Silent` if there is none until `patience`.
+    pub async fn next(&mut self, patience: Option<Instant>) -> Step {
+        let mut until = pin!(tokio::time::sleep_until(patience.map_or(self.deadline, |p| p.min(self.deadline))));
+        loop {
+            let event = std::future::poll_fn(|cx| match self.sent.call.poll_next(cx) {
+                Poll::Ready(event) => Poll::Ready(Some(event)),
+                Poll::Pending => until.as_mut().poll(cx).map(|()| None),
+            })
+            .await;
+            match event {
+                Some(Event::Note(note)) => {
+                    if let Some(note) = self.note(&note) {
+                        return Step::Note(note);
+                    }
+                    until.as_mut().reset(patience.map_or(self.deadline, |p| p.min(self.deadline)));
+                }
+                Some(Event::Reply(reply)) => return Step::Done(self.reply(&reply)),
+                Some(Event::Failed(fault)) => match self.send_again(fault).await {
+                    Ok(()) => {}
+                    Err(error) => return Step::Done(self.fail(&error)),
+                },
+                None if Instant::now() < self.deadline => return Step::Silent,
+                None => return Step::Done(self.overdue()),
+            }
+        }
+    }
+
+    /// Ends the call with an error of ours, because the client or the gateway withdraws it.
+    pub fn withdraw(&mut self, error: &Error) -> Reply {
+        self.fail(error)
+    }
+
+    /// A request that cannot have been executed is sent once more, to the server as it is by now.
+    async fn send_again(&mut self, fault: Fault) -> Result<(), Error> {
+        if self.resent || fault.delivery == Delivery::Unknown {
+            return Err(fault.error);
+        }
+        self.resent = true;
+        self.sent = tokio::time::timeout_at(self.deadline, send(&self.request, &self.target))
+            .await
+            .unwrap_or(Err(fault.error))?;
+        Ok(())
+    }
+
+    fn overdue(&mut self) -> Reply {
+        let waited = self.sent.at.elapsed();
+        self.fail(&Error::new(
+            ErrorKind::Timeout,
+            format!(
+                "server '{}' did not answer within {} (call_timeout); the call has been withdrawn",
+                self.target.server.name(),
+                human(waited)
+            ),
+        ))
+    }
+
+    fn fail(&mut self, error: &Error) -> Reply {
+        self.record(Outcome::Failed(error.kind));
+        Reply::error(Some(&self.request.id), error, self.request.era)
+    }
+
+    fn record(&mut self, outcome: Outcome) {
+        self.recorded = true;
+        let now = Instant::now();
+        let whole = now.duration_since(self.received);
+        let upstream = Some(now.duration_since(self.sent.at));
+        let label = MethodLabel::of(self.request.message.method());
+        self.target.server.metrics().record(self.request.endpoint.kind(), label, outcome, whole, upstream);
+    }
+
+    /// The reply as the client must see it: its own id, and the fields of its era.
+    fn reply(&mut self, reply: &Message) -> Reply {
+        let mut splice = Splice::new(reply.text().clone());
+        let id = self.request.id.as_bytes().clone();
+        match reply.id_span() {
+            Some(span) => splice.replace(span, id),
+            // An error whose sender could not read our id still answers this call.
+            None => splice.insert(1, Bytes::from([b"\"id\":", &id[..], b","].concat())),
+        }
+        let mut status = 200;
+        let text = reply.as_str();
+        let payload = reply.payload_span().unwrap_or(0..0);
+        if reply.kind() == Kind::Error {
+            self.record(Outcome::UpstreamError);
+            status = self.error_status(&mut splice, text, payload);
+        } else {
+            self.record(Outcome::Ok);
+            match (self.request.era, self.sent.admission.live.peer.era()) {
+                (Era::Modern, Era::Legacy) => {
+                    let info = &self.sent.admission.live.peer.server_info;
+                    let cacheable = self.request.message.method() == method::RESOURCES_READ;
+                    translate::result_to_modern(&mut splice, text, payload, info, cacheable);
+                }
+                (Era::Legacy, Era::Modern) => translate::result_to_legacy(&mut splice, text, payload),
+                _ => {}
+            }
+        }
+        Reply { message: splice.to_bytes(0), status }
+    }
+
+    /// The HTTP status of a server's error, and the code in the client's era: `-32002` has become `-32602`.
+    fn error_status(&self, splice: &mut Splice, text: &str, payload: skim::Span) -> u16 {
+        use crate::base::error::code;
+        if self.request.era == Era::Legacy {
+            return 200;
+        }
+        let Some(at) = skim::field(&text[payload.clone()], "code") else { return 200 };
+        let span = payload.start + at.start..payload.start + at.end;
+        match text[span.clone()].parse::<i64>() {
+            Ok(code::RESOURCE_NOT_FOUND) => {
+                splice.replace(span, Bytes::from(code::INVALID_PARAMS.to_string()));
+                200
+            }
+            Ok(code::METHOD_NOT_FOUND) => 404,
+            Ok(code::HEADER_MISMATCH | code::MISSING_CAPABILITY | code::UNSUPPORTED_VERSION) => 400,
+            _ => 200,
+        }
+    }
+
+    /// A notification as the client must see it, if it is to see it at all.
+    fn note(&mut self, note: &Message) -> Option<Bytes> {
+        let read = Params::read(note).ok()?;
+        let mut splice = Splice::new(note.text().clone());
+        match note.method() {
+            method::PROGRESS => {
+                self.deadline = (Instant::now() + self.target.server.config().call_timeout).min(self.latest);
+                // A server that reports progress nobody asked for is not relayed: the client could not place it.
+                let token = prepare::progress_token(&self.request)?;
+                splice.replace(read.progress_token?, self.request.message.slice(token));
+            }
+            method::LOG_MESSAGE => {
+                let level = params::string_at(note, &read.level).and_then(|name| Level::parse(&name));
+                let wanted = match (self.request.era, self.request.log_level) {
+                    (Era::Modern, None) => return None,
+                    (_, wanted) => wanted,
+                };
+                if wanted.zip(level).is_some_and(|(wanted, level)| level < wanted) {
+                    return None;
+                }
+            }
+            _ => {}
+        }
+        Some(splice.to_bytes(0))
+    }
+}
+
+impl Drop for ClientCall {
+    fn drop(&mut self) {
+        if !self.recorded {
+            self.record(Outcome::Failed(ErrorKind::Cancelled));
+        }
+    }
+}
+
+/// Sends a request. If it turns out at once that it cannot have been executed, it is sent once more, to the server as
+/// it is by then.
+pub(super) async fn send(request: &Request, target: &Target) -> Result<Sent, Error> {
+    let mut last = None;
+    for _ in 0..ATTEMPTS {
+        let admission = target.server.admit().await?;
+        match admission.live.link.call(&prepare::outgoing(request, target, &admission.live)) {
+            Ok(call) => return Ok(Sent { call, admission, at: Instant::now() }),
+            Err(fault) if fault.delivery == Delivery::NotDelivered && fault.error.kind != ErrorKind::Overloaded => {
+                last = Some(fault.error);
+                tokio::task::yield_now().await;
+            }
+            Err(fault) => return Err(fault.error),
+        }
+    }
+    Err(last.unwrap_or_else(|| Error::new(ErrorKind::Internal, "no attempt was made")))
+}
+
+/// The first attempt, and one more.
+const ATTEMPTS: usize = 2;
+
+/// A duration as a person would say it.
+fn human(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds >= 1.0 { format!("{seconds:.1} s") } else { format!("{} ms", duration.as_millis()) }
+}
+
+impl std::fmt::Debug for ClientCall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientCall").field("server", self.target.server.name()).field("id", &self.request.id).finish()
+    }
+}

@@ -1,0 +1,210 @@
+//! The router itself: what is answered here, and what goes to a server.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::base::{Era, Error, ErrorKind, Level, Version};
+use crate::catalog::{CatalogHandle, Introduction, View};
+use crate::protocol::params::key;
+use crate::protocol::{method, params};
+use crate::supervisor::{Fleet, ServerHandle};
+use crate::telemetry::{MethodLabel, Outcome, RequestMetrics};
+use crate::upstream::ListKind;
+
+use super::call::{self, ClientCall, Sent};
+use super::limit::{Gate, InFlight};
+use super::request::{Answer, Endpoint, Reply, Request};
+use super::resolve::{self, Target};
+
+/// What the gateway's own answers are counted under.
+const OWN_METRICS: &str = "trunkline";
+
+/// One router for all fronts. Cloning is cheap.
+#[derive(Clone)]
+pub struct Router(Arc<Inner>);
+
+struct Inner {
+    fleet: Fleet,
+    catalog: CatalogHandle,
+    gate: Gate,
+    own: RequestMetrics,
+}
+
+impl Router {
+    /// A router that lets `max_in_flight` requests in at once.
+    pub fn new(fleet: Fleet, catalog: CatalogHandle, max_in_flight: usize) -> Router {
+        let own = RequestMetrics::for_server(OWN_METRICS);
+        Router(Arc::new(Inner { fleet, catalog, gate: Gate::new(max_in_flight), own }))
+    }
+
+    /// The endpoint of the server `name`.
+    pub fn endpoint(&self, name: &str) -> Option<Endpoint> {
+        self.0.fleet.get(name).cloned().map(Endpoint::Server)
+    }
+
+    /// The fleet behind the router.
+    pub fn fleet(&self) -> &Fleet {
+        &self.0.fleet
+    }
+
+    /// The catalog that the router resolves by.
+    pub fn catalog(&self) -> &CatalogHandle {
+        &self.0.catalog
+    }
+
+    /// Requests under way.
+    pub fn gate(&self) -> &Gate {
+        &self.0.gate
+    }
+
+    /// Answers a request, or sends it on its way.
+    pub async fn dispatch(&self, request: Request) -> Answer {
+        let received = Instant::now();
+        if let Some(outcome) = self.answer_here(&request) {
+            return Answer::Ready(self.finish(&request, outcome, received));
+        }
+        match self.forward(&request).await {
+            Ok((target, sent, place)) => {
+                Answer::Call(Box::new(ClientCall::new(request, target, sent, received, place)))
+            }
+            Err(error) => {
+                debug!(method = request.message.method(), %error, "refused");
+                Answer::Ready(self.finish(&request, Err(error), received))
+            }
+        }
+    }
+
+    /// `initialize` for a legacy client: the result, JSON text.
+    pub async fn introduce(&self, endpoint: &Endpoint, version: Version) -> Result<String, Error> {
+        let view = self.view_when_known(endpoint).await?;
+        let intro = view.introduction();
+        let instructions = instructions(intro);
+        Ok(format!(
+            r#"{{"protocolVersion":"{version}","capabilities":{},"serverInfo":{}{instructions}}}"#,
+            intro.capabilities, intro.server_info
+        ))
+    }
+
+    /// What is answered from snapshots, without a server; `None` for everything else.
+    fn answer_here(&self, request: &Request) -> Option<Result<Vec<u8>, Error>> {
+        let method = request.message.method();
+        if let Some(kind) = ListKind::ALL.into_iter().find(|kind| kind.method() == method) {
+            return Some(self.list(request, kind));
+        }
+        match (method, request.era) {
+            (method::PING, Era::Legacy) => Some(Ok(b"{}".to_vec())),
+            (method::DISCOVER, Era::Modern) => Some(Ok(self.discover(&request.endpoint))),
+            (method::SET_LEVEL, Era::Legacy) => Some(self.set_level(request)),
+            (method::DISCOVER, Era::Legacy) => Some(Err(resolve::unknown_method(method))),
+            (removed, Era::Modern) if method::REMOVED_IN_MODERN.contains(&removed) => {
+                Some(Err(resolve::unknown_method(method)))
+            }
+            _ => None,
+        }
+    }
+
+    fn list(&self, request: &Request, kind: ListKind) -> Result<Vec<u8>, Error> {
+        if request.params.cursor.is_some() {
+            return Err(Error::new(ErrorKind::InvalidParams, "the cursor is not one of ours: lists come in one page"));
+        }
+        match &request.endpoint {
+            Endpoint::Merged => self.0.fleet.servers().iter().for_each(ServerHandle::lists_used),
+            Endpoint::Server(server) => server.lists_used(),
+        }
+        Ok(self.view(&request.endpoint).list(kind, request.era).to_vec())
+    }
+
+    fn discover(&self, endpoint: &Endpoint) -> Vec<u8> {
+        let view = self.view(endpoint);
+        let intro = view.introduction();
+        format!(
+            r#"{{"resultType":"complete","supportedVersions":["{}"],"capabilities":{}{},"ttlMs":{},"cacheScope":"{}","_meta":{{"{}":{}}}}}"#,
+            Version::LATEST_MODERN,
+            intro.capabilities,
+            instructions(intro),
+            intro.ttl_ms,
+            if intro.public { "public" } else { "private" },
+            key::SERVER_INFO,
+            intro.server_info,
+        )
+        .into_bytes()
+    }
+
+    /// The session has noted the level already; the servers hear the lowest that anybody wants.
+    fn set_level(&self, request: &Request) -> Result<Vec<u8>, Error> {
+        let level = params::string_at(&request.message, &request.params.level).and_then(|name| Level::parse(&name));
+        let level = level.ok_or_else(|| {
+            let known: Vec<&str> = Level::ALL.iter().map(|level| level.as_str()).collect();
+            Error::new(ErrorKind::InvalidParams, format!("params.level must be one of {}", known.join(", ")))
+        })?;
+        match &request.endpoint {
+            Endpoint::Merged => self.0.fleet.servers().iter().for_each(|server| server.want_log_level(level)),
+            Endpoint::Server(server) => server.want_log_level(level),
+        }
+        Ok(b"{}".to_vec())
+    }
+
+    async fn forward(&self, request: &Request) -> Result<(Target, Sent, InFlight), Error> {
+        let gate = &self.0.gate;
+        let place = gate.enter().ok_or_else(|| {
+            let text = format!("the gateway has {} requests in flight, as many as it may (max_in_flight); try again later", gate.cap());
+            Error::new(ErrorKind::Overloaded, text)
+        })?;
+        let target = resolve::resolve(request, &self.0.catalog, &self.0.fleet).await?;
+        if let (Era::Modern, Some(level)) = (request.era, request.log_level) {
+            target.server.want_log_level(level);
+        }
+        let sent = call::send(request, &target).await?;
+        Ok((target, sent, place))
+    }
+
+    fn finish(&self, request: &Request, outcome: Result<Vec<u8>, Error>, received: Instant) -> Reply {
+        let label = MethodLabel::of(request.message.method());
+        let counted = match &outcome {
+            Ok(_) => Outcome::Ok,
+            Err(error) => Outcome::Failed(error.kind),
+        };
+        self.0.own.record(request.endpoint.kind(), label, counted, received.elapsed(), None);
+        match outcome {
+            Ok(result) => Reply::result(&request.id, &result),
+            Err(error) => Reply::error(Some(&request.id), &error, request.era),
+        }
+    }
+
+    fn view(&self, endpoint: &Endpoint) -> Arc<View> {
+        let current = self.0.catalog.current();
+        match endpoint {
+            Endpoint::Merged => Arc::clone(&current.merged),
+            Endpoint::Server(server) => {
+                current.servers.get(server.name()).cloned().unwrap_or_else(|| Arc::clone(&current.merged))
+            }
+        }
+    }
+
+    /// The view of an endpoint that speaks for its server has to know the server: a server that has never been seen
+    /// is waited for.
+    async fn view_when_known(&self, endpoint: &Endpoint) -> Result<Arc<View>, Error> {
+        if let Endpoint::Server(server) = endpoint {
+            let mut changes = self.0.fleet.changes();
+            if server.offer().peer.is_none() {
+                server.wait_until_live().await?;
+            }
+            // The catalog follows within a turn of its task.
+            while self.view(endpoint).introduction().server_info == crate::upstream::own_info() {
+                if tokio::time::timeout(CATALOG_WAIT, changes.changed()).await.is_err() {
+                    break;
+                }
+            }
+        }
+        Ok(self.view(endpoint))
+    }
+}
+
+/// How long the catalog may be behind a server that has just become Ready.
+const CATALOG_WAIT: std::time::Duration = std::time::Duration::from_millis(20);
+
+fn instructions(intro: &Introduction) -> String {
+    intro.instructions.as_ref().map(|text| format!(r#","instructions":{text}"#)).unwrap_or_default()
+}

@@ -1,0 +1,18 @@
+//! One request's way: resolve → admit → forward → record.
+//!
+//! The room promises that a request goes to the one server that owns what it names, under a number of the gateway's,
+//! with a deadline, and comes back under the client's own id in the client's own era. Lists, introductions and
+//! liveness are answered from snapshots. It never parses what it passes on, and it takes no lock that a slow task
+//! can hold. Fronts call it; it knows nothing of HTTP streams or sessions.
+
+mod call;
+mod dispatch;
+mod limit;
+mod prepare;
+mod request;
+mod resolve;
+
+pub use call::{ClientCall, Step};
+pub use dispatch::Router;
+pub use limit::Gate;
+pub use request::{Answer, Endpoint, Reply, Request};

@@ -1,0 +1,88 @@
+//! A client's request as the router takes it, and what it gives back.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+
+use crate::base::{Era, Error, Level};
+use crate::protocol::{Message, Params, RawId, write};
+use crate::supervisor::ServerHandle;
+use crate::telemetry::EndpointKind;
+
+use super::call::ClientCall;
+
+/// Where a request came in.
+#[derive(Clone, Debug)]
+pub enum Endpoint {
+    /// `/mcp`: the whole fleet.
+    Merged,
+    /// `/mcp/<server>`: one server under its own names.
+    Server(ServerHandle),
+}
+
+impl Endpoint {
+    /// The metric label.
+    pub fn kind(&self) -> EndpointKind {
+        match self {
+            Endpoint::Merged => EndpointKind::Merged,
+            Endpoint::Server(_) => EndpointKind::Server,
+        }
+    }
+
+    /// The server's name; empty for the merged endpoint.
+    pub fn name(&self) -> &str {
+        match self {
+            Endpoint::Merged => "",
+            Endpoint::Server(server) => server.name().as_str(),
+        }
+    }
+}
+
+/// A request whose envelope has been read and whose era has been settled.
+#[derive(Debug)]
+pub struct Request {
+    /// The message.
+    pub message: Message,
+    /// The routed fields of its params.
+    pub params: Params,
+    /// Its id, as it must come back.
+    pub id: RawId,
+    /// Where it came in.
+    pub endpoint: Endpoint,
+    /// The client's era.
+    pub era: Era,
+    /// The lowest log level that the client wants to see; none means none for a modern client, and the server's own
+    /// choice for a legacy one.
+    pub log_level: Option<Level>,
+    /// `Mcp-Param-*` headers, which go on to HTTP servers.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// What becomes of a request.
+pub enum Answer {
+    /// Answered here.
+    Ready(Reply),
+    /// On its way to a server.
+    Call(Box<ClientCall>),
+}
+
+/// A finished answer.
+#[derive(Debug)]
+pub struct Reply {
+    /// The whole JSON-RPC message.
+    pub message: Bytes,
+    /// The HTTP status that goes with it.
+    pub status: u16,
+}
+
+impl Reply {
+    /// A result made here; `result` is JSON text.
+    pub fn result(id: &RawId, result: &[u8]) -> Reply {
+        Reply { message: write::result(id, result), status: 200 }
+    }
+
+    /// An error made here.
+    pub fn error(id: Option<&RawId>, error: &Error, era: Era) -> Reply {
+        let (_, status) = error.kind.wire(era);
+        Reply { message: write::error(id, error, era), status }
+    }
+}

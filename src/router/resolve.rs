@@ -1,0 +1,150 @@
+//! From what a request names to the server that owns it.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use crate::base::{Error, ErrorKind};
+use crate::catalog::{CatalogHandle, Owner, split_name};
+use crate::protocol::{Span, method, params, skim};
+use crate::supervisor::{Fleet, ServerHandle};
+use crate::upstream::ListKind;
+
+use super::request::{Endpoint, Request};
+
+/// Where a request goes, and what has to change on the way.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub server: ServerHandle,
+    /// The place of the name and what takes it, if the server knows it by another.
+    pub rename: Option<(Span, Bytes)>,
+    /// The server's own name, or the URI.
+    pub name: Option<String>,
+}
+
+/// Resolves a request that names something. Errors say what the client can do about it; what policy or a filter
+/// hides looks exactly like what does not exist.
+pub(super) async fn resolve(request: &Request, catalog: &CatalogHandle, fleet: &Fleet) -> Result<Target, Error> {
+    match (&request.endpoint, request.message.method()) {
+        (Endpoint::Server(server), name) => resolve_single(request, server, name),
+        (Endpoint::Merged, method::TOOLS_CALL) => named(request, request.params.name.clone(), ListKind::Tools, catalog, fleet).await,
+        (Endpoint::Merged, method::PROMPTS_GET) => {
+            named(request, request.params.name.clone(), ListKind::Prompts, catalog, fleet).await
+        }
+        (Endpoint::Merged, method::RESOURCES_READ | method::SUBSCRIBE | method::UNSUBSCRIBE) => {
+            let uri = string(request, &request.params.uri, "uri")?;
+            owned(uri, catalog)
+        }
+        (Endpoint::Merged, method::COMPLETE) => reference(request, catalog, fleet).await,
+        (Endpoint::Merged, other) => Err(unknown_method(other)),
+    }
+}
+
+/// The refusal of a method that nobody knows here.
+pub(super) fn unknown_method(method: &str) -> Error {
+    Error::new(ErrorKind::MethodNotFound, format!("method '{method}' does not exist here"))
+}
+
+/// At a server's own endpoint everything is the server's; only its filter stands between.
+fn resolve_single(request: &Request, server: &ServerHandle, method: &str) -> Result<Target, Error> {
+    let (span, field) = match method {
+        method::TOOLS_CALL | method::PROMPTS_GET => (&request.params.name, "name"),
+        method::RESOURCES_READ | method::SUBSCRIBE | method::UNSUBSCRIBE => (&request.params.uri, "uri"),
+        _ => return Ok(Target { server: server.clone(), rename: None, name: None }),
+    };
+    let name = string(request, span, field)?;
+    if method == method::TOOLS_CALL && !server.config().tools.permits(&name) {
+        return Err(unknown(ListKind::Tools, &name));
+    }
+    Ok(Target { server: server.clone(), rename: None, name: Some(name.into_owned()) })
+}
+
+async fn named(
+    request: &Request,
+    span: Option<Span>,
+    kind: ListKind,
+    catalog: &CatalogHandle,
+    fleet: &Fleet,
+) -> Result<Target, Error> {
+    let name = string(request, &span, "name")?;
+    if let Some(target) = look_up(&name, &span, kind, catalog) {
+        return Ok(target);
+    }
+    // A server that is still coming up may own it: its callers wait for it, and nobody else does.
+    if let Some(server) = split_name(&name).and_then(|(server, _)| fleet.get(server))
+        && server.live().is_none()
+    {
+        server.wait_until_live().await?;
+        let mut changes = fleet.changes();
+        for _ in 0..CATALOG_TURNS {
+            if let Some(target) = look_up(&name, &span, kind, catalog) {
+                return Ok(target);
+            }
+            let _ = tokio::time::timeout(CATALOG_WAIT, changes.changed()).await;
+        }
+    }
+    Err(unknown(kind, &name))
+}
+
+/// The catalog follows a server that has become Ready within a turn of its task; it is looked at this often, this
+/// long apart at the most.
+const CATALOG_TURNS: usize = 4;
+const CATALOG_WAIT: std::time::Duration = std::time::Duration::from_millis(5);
+
+fn look_up(name: &str, span: &Option<Span>, kind: ListKind, catalog: &CatalogHandle) -> Option<Target> {
+    let current = catalog.current();
+    let route = match kind {
+        ListKind::Tools => current.merged.tool(name),
+        _ => current.merged.prompt(name),
+    }?;
+    Some(Target {
+        server: route.server.clone(),
+        rename: span.clone().map(|span| (span, route.own_name_json.clone())),
+        name: Some(route.own_name.to_string()),
+    })
+}
+
+fn owned(uri: Cow<'_, str>, catalog: &CatalogHandle) -> Result<Target, Error> {
+    let current = catalog.current();
+    match current.merged.owner(&uri) {
+        Owner::One(server) => {
+            Ok(Target { server: server.clone(), rename: None, name: Some(uri.into_owned()) })
+        }
+        Owner::Several(names) => {
+            let names: Vec<String> = names.iter().map(|name| format!("/mcp/{name}")).collect();
+            let text = format!("resource '{uri}' may belong to several servers; ask at {}", names.join(" or "));
+            Err(Error::new(ErrorKind::ResourceNotFound, text).with_data(uri_data(&uri)))
+        }
+        Owner::None => Err(Error::new(
+            ErrorKind::ResourceNotFound,
+            format!("resource '{uri}' is not listed by any server; ask at its server's own endpoint, /mcp/<server>"),
+        )
+        .with_data(uri_data(&uri))),
+    }
+}
+
+async fn reference(request: &Request, catalog: &CatalogHandle, fleet: &Fleet) -> Result<Target, Error> {
+    let missing = || Error::new(ErrorKind::InvalidParams, "'ref' must name a prompt or a resource template");
+    let span = request.params.reference.clone().ok_or_else(missing)?;
+    let text = &request.message.as_str()[span.clone()];
+    let place = |field: &str| skim::field(text, field).map(|at| span.start + at.start..span.start + at.end);
+    if let Some(name) = place("name") {
+        return named(request, Some(name), ListKind::Prompts, catalog, fleet).await;
+    }
+    let uri = skim::string_field(text, "uri").ok_or_else(missing)?;
+    Ok(Target { name: None, ..owned(uri, catalog)? })
+}
+
+fn string<'r>(request: &'r Request, span: &Option<Span>, field: &str) -> Result<Cow<'r, str>, Error> {
+    params::string_at(&request.message, span)
+        .ok_or_else(|| Error::new(ErrorKind::InvalidParams, format!("params.{field} must be a string")))
+}
+
+fn unknown(kind: ListKind, name: &str) -> Error {
+    let what = if kind == ListKind::Tools { "tool" } else { "prompt" };
+    Error::new(ErrorKind::InvalidParams, format!("Unknown {what}: {name}"))
+}
+
+fn uri_data(uri: &str) -> String {
+    format!(r#"{{"uri":{}}}"#, skim::quote(uri))
+}

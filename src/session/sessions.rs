@@ -1,0 +1,398 @@
+//! The sessions of legacy clients: the id carries what matters, memory holds the rest while it is of use.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::base::seal::SealKey;
+use crate::base::{Error, ErrorKind, Level, Version};
+use crate::protocol::RawId;
+use crate::store::Store;
+
+use super::facts::{Facts, seconds};
+use super::queue::Writer;
+
+/// How the sessions behave.
+pub struct SessionOptions {
+    /// Seals the ids.
+    pub key: SealKey,
+    /// How long a session lives that nobody uses.
+    pub ttl: Duration,
+    /// The most sessions held in memory.
+    pub cap: usize,
+    /// Where deletions outlive the process.
+    pub store: Option<Store>,
+}
+
+/// All sessions. Cloning is cheap.
+#[derive(Clone)]
+pub struct Sessions(Arc<Inner>);
+
+struct Inner {
+    options: SessionOptions,
+    live: RwLock<HashMap<Arc<str>, Arc<Session>>>,
+    /// Hashes of deleted ids that would still open.
+    revoked: RwLock<HashMap<[u8; 16], SystemTime>>,
+    started: Instant,
+}
+
+/// One session.
+#[derive(Debug)]
+pub struct Session {
+    id: Arc<str>,
+    facts: Facts,
+    /// The level of `logging/setLevel` plus one; 0 while the client has not asked.
+    log_level: AtomicU8,
+    calls: Mutex<Vec<(RawId, Arc<Notify>)>>,
+    streams: AtomicU8,
+    /// The client's GET stream.
+    stream: Mutex<Option<Writer>>,
+    /// Seconds since the gateway started.
+    last_used: AtomicU64,
+}
+
+/// How often idle sessions are looked for.
+const REAP_EVERY: Duration = Duration::from_secs(60);
+/// Sessions looked at for one that can make room, when the cap is reached. A sample is enough: an evicted session
+/// comes back by its id.
+const EVICTION_SAMPLE: usize = 64;
+
+impl Sessions {
+    /// An empty registry. Deleted ids of earlier runs come with [`Sessions::revoked`].
+    pub fn new(options: SessionOptions) -> Sessions {
+        Sessions(Arc::new(Inner {
+            options,
+            live: RwLock::default(),
+            revoked: RwLock::default(),
+            started: Instant::now(),
+        }))
+    }
+
+    /// Takes ids that were deleted in an earlier run.
+    pub fn revoked(&self, ids: impl IntoIterator<Item = ([u8; 16], SystemTime)>) {
+        self.0.revoked.write().unwrap_or_else(PoisonError::into_inner).extend(ids);
+    }
+
+    /// Opens a session.
+    pub fn open(&self, version: Version, endpoint: &str, client: (String, String)) -> Result<Arc<Session>, Error> {
+        let facts = Facts {
+            version,
+            endpoint: endpoint.to_owned(),
+            principal: String::new(),
+            issued: seconds(SystemTime::now()),
+            client_name: client.0,
+            client_version: client.1,
+        };
+        let id: Arc<str> = facts.seal(&self.0.options.key).into();
+        self.enter(id, facts)
+    }
+
+    /// The session of this id at this endpoint. Forged, expired, deleted and foreign ids are not told apart.
+    pub fn find(&self, id: &str, endpoint: &str) -> Result<Arc<Session>, Error> {
+        let known = self.0.live.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        let session = match known {
+            Some(session) => session,
+            None => self.recall(id)?,
+        };
+        if session.facts.endpoint != endpoint {
+            return Err(not_found());
+        }
+        session.last_used.store(self.now(), Ordering::Relaxed);
+        Ok(session)
+    }
+
+    /// Ends a session: its calls are withdrawn, its streams end, its id is void for good.
+    pub fn delete(&self, session: &Session) {
+        self.0.live.write().unwrap_or_else(PoisonError::into_inner).remove(&session.id);
+        let expires = session.facts.expires_at(self.0.options.ttl);
+        let hash = hash(&session.id);
+        self.0.revoked.write().unwrap_or_else(PoisonError::into_inner).insert(hash, expires);
+        if let Some(store) = &self.0.options.store {
+            store.revoke(hash, expires);
+        }
+        if let Some(stream) = session.stream.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            stream.end();
+        }
+        for (_, cancel) in session.lock().iter() {
+            cancel.notify_one();
+        }
+    }
+
+    /// Sessions in memory.
+    pub fn count(&self) -> usize {
+        self.0.live.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Forgets what is idle, until `shutdown`.
+    pub async fn reap_until(self, shutdown: CancellationToken) {
+        while shutdown.run_until_cancelled(tokio::time::sleep(REAP_EVERY)).await.is_some() {
+            let now = SystemTime::now();
+            self.0.revoked.write().unwrap_or_else(PoisonError::into_inner).retain(|_, expires| *expires > now);
+            let limit = self.now().saturating_sub(self.0.options.ttl.as_secs());
+            let idle = |session: &Session| {
+                session.last_used.load(Ordering::Relaxed) < limit && session.is_idle()
+            };
+            self.0.live.write().unwrap_or_else(PoisonError::into_inner).retain(|_, session| !idle(session));
+        }
+    }
+
+    fn now(&self) -> u64 {
+        // One more than the time since the start, so that a limit of 0 is older than everything.
+        self.0.started.elapsed().as_secs() + 1
+    }
+
+    /// A session that this process does not know (any more): its id says it all.
+    fn recall(&self, id: &str) -> Result<Arc<Session>, Error> {
+        let facts = Facts::open(id, &self.0.options.key).ok_or_else(not_found)?;
+        if facts.expired(self.0.options.ttl, SystemTime::now()) {
+            return Err(not_found());
+        }
+        if self.0.revoked.read().unwrap_or_else(PoisonError::into_inner).contains_key(&hash(id)) {
+            return Err(not_found());
+        }
+        self.enter(id.into(), facts)
+    }
+
+    fn enter(&self, id: Arc<str>, facts: Facts) -> Result<Arc<Session>, Error> {
+        let mut live = self.0.live.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = live.get(&id) {
+            return Ok(Arc::clone(known));
+        }
+        if live.len() >= self.0.options.cap {
+            self.make_room(&mut live)?;
+        }
+        let session = Arc::new(Session {
+            id: Arc::clone(&id),
+            facts,
+            log_level: AtomicU8::new(0),
+            calls: Mutex::default(),
+            streams: AtomicU8::new(0),
+            stream: Mutex::default(),
+            last_used: AtomicU64::new(self.now()),
+        });
+        live.insert(id, Arc::clone(&session));
+        Ok(session)
+    }
+
+    fn make_room(&self, live: &mut HashMap<Arc<str>, Arc<Session>>) -> Result<(), Error> {
+        let oldest = live
+            .values()
+            .take(EVICTION_SAMPLE)
+            .filter(|session| session.is_idle())
+            .min_by_key(|session| session.last_used.load(Ordering::Relaxed))
+            .map(|session| Arc::clone(&session.id));
+        match oldest {
+            Some(id) => {
+                live.remove(&id);
+                Ok(())
+            }
+            None => Err(Error::new(
+                ErrorKind::Overloaded,
+                format!("the gateway has {} busy sessions, as many as it may (max_sessions)", live.len()),
+            )),
+        }
+    }
+}
+
+impl Session {
+    /// The id, for `Mcp-Session-Id`.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The version agreed on.
+    pub fn version(&self) -> Version {
+        self.facts.version
+    }
+
+    /// The level that the client has asked for.
+    pub fn log_level(&self) -> Option<Level> {
+        let stored = self.log_level.load(Ordering::Relaxed);
+        Level::ALL.get(usize::from(stored).checked_sub(1)?).copied()
+    }
+
+    /// Notes the level that the client asks for.
+    pub fn set_log_level(&self, level: Level) {
+        self.log_level.store(level as u8 + 1, Ordering::Relaxed);
+    }
+
+    /// Registers a call under the client's id, so that it can be withdrawn.
+    pub fn begin(self: &Arc<Self>, id: &RawId) -> Ticket {
+        let cancel = Arc::new(Notify::new());
+        self.lock().push((id.clone(), Arc::clone(&cancel)));
+        Ticket { session: Arc::clone(self), cancel }
+    }
+
+    /// Withdraws the call with this id. An id that is in flight twice names no call, and none is withdrawn.
+    pub fn cancel(&self, id: &RawId) -> bool {
+        let calls = self.lock();
+        let mut matching = calls.iter().filter(|(other, _)| other == id);
+        match (matching.next(), matching.next()) {
+            (Some((_, cancel)), None) => {
+                cancel.notify_one();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Makes `writer` the session's stream: it ends with the session, and the stream before it ends now, because a
+    /// client that opens another has lost or left the first.
+    pub fn set_stream(&self, writer: Writer) {
+        let before = self.stream.lock().unwrap_or_else(PoisonError::into_inner).replace(writer);
+        if let Some(before) = before {
+            before.end();
+        }
+    }
+
+    /// Marks the session as having an open stream while the guard lives.
+    pub fn hold_stream(self: &Arc<Self>) -> StreamHold {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        StreamHold(Arc::clone(self))
+    }
+
+    fn is_idle(&self) -> bool {
+        self.streams.load(Ordering::Relaxed) == 0 && self.lock().is_empty()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(RawId, Arc<Notify>)>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call's entry in its session; dropping it takes the entry out.
+#[derive(Debug)]
+pub struct Ticket {
+    session: Arc<Session>,
+    cancel: Arc<Notify>,
+}
+
+impl Ticket {
+    /// Resolves when the client has withdrawn the call.
+    pub async fn cancelled(&self) {
+        self.cancel.notified().await;
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut calls = self.session.lock();
+        if let Some(at) = calls.iter().position(|(_, cancel)| Arc::ptr_eq(cancel, &self.cancel)) {
+            calls.swap_remove(at);
+            if calls.is_empty() {
+                // A session that once had many calls at a time must not keep the room for them.
+                *calls = Vec::new();
+            }
+        }
+    }
+}
+
+/// Keeps a session from being idle.
+#[derive(Debug)]
+pub struct StreamHold(Arc<Session>);
+
+impl Drop for StreamHold {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn not_found() -> Error {
+    Error::new(ErrorKind::SessionNotFound, "the session is not known here; send `initialize` to open a new one")
+}
+
+fn hash(id: &str) -> [u8; 16] {
+    let mut short = [0; 16];
+    short.copy_from_slice(&digest(&SHA256, id.as_bytes()).as_ref()[..16]);
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sessions(cap: usize, key: &SealKey) -> Sessions {
+        Sessions::new(SessionOptions { key: key.clone(), ttl: Duration::from_secs(3600), cap, store: None })
+    }
+
+    fn open(sessions: &Sessions) -> Arc<Session> {
+        sessions.open(Version::LATEST_LEGACY, "", ("c".to_owned(), "1".to_owned())).unwrap()
+    }
+
+    #[tokio::test]
+    async fn another_process_with_the_same_key_carries_on() {
+        let key = SealKey::random();
+        let id = open(&sessions(10, &key)).id().to_owned();
+        assert_eq!(sessions(10, &key).find(&id, "").unwrap().version(), Version::LATEST_LEGACY);
+        assert!(sessions(10, &SealKey::random()).find(&id, "").is_err());
+    }
+
+    #[tokio::test]
+    async fn a_session_is_not_known_at_another_endpoint() {
+        let sessions = sessions(10, &SealKey::random());
+        let id = open(&sessions).id().to_owned();
+        assert_eq!(sessions.find(&id, "files").unwrap_err().kind, ErrorKind::SessionNotFound);
+    }
+
+    #[tokio::test]
+    async fn a_deleted_session_stays_deleted_and_its_calls_are_withdrawn() {
+        let sessions = sessions(10, &SealKey::random());
+        let session = open(&sessions);
+        let ticket = session.begin(&RawId::from_number(1));
+        let (writer, _reader) = crate::session::queue();
+        session.set_stream(writer.clone());
+        sessions.delete(&session);
+        ticket.cancelled().await;
+        assert!(writer.is_gone(), "the stream ends with its session");
+        assert!(sessions.find(session.id(), "").is_err());
+    }
+
+    #[tokio::test]
+    async fn at_the_cap_an_idle_session_makes_room_and_comes_back_by_its_id() {
+        let sessions = sessions(2, &SealKey::random());
+        let first = open(&sessions).id().to_owned();
+        for _ in 0..5 {
+            open(&sessions);
+        }
+        assert_eq!(sessions.count(), 2);
+        assert!(sessions.find(&first, "").is_ok());
+        let busy: Vec<StreamHold> =
+            (0..2).map(|_| open(&sessions)).map(|session| session.hold_stream()).collect();
+        let refused = sessions.open(Version::LATEST_LEGACY, "", Default::default()).unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Overloaded);
+        drop(busy);
+    }
+
+    #[tokio::test]
+    async fn a_cancel_for_an_id_that_is_in_flight_twice_withdraws_none() {
+        let sessions = sessions(10, &SealKey::random());
+        let session = open(&sessions);
+        let id = RawId::from_number(1);
+        let first = session.begin(&id);
+        let second = session.begin(&id);
+        assert!(!session.cancel(&id));
+        drop(second);
+        assert!(session.cancel(&id));
+        first.cancelled().await;
+    }
+
+    #[test]
+    fn a_session_without_streams_is_small() {
+        let id = Facts {
+            version: Version::LATEST_LEGACY,
+            endpoint: "x".repeat(24),
+            principal: String::new(),
+            issued: 0,
+            client_name: "x".repeat(64),
+            client_version: "x".repeat(64),
+        }
+        .seal(&SealKey::random());
+        assert!(size_of::<Session>() + 2 * id.len() < 1024, "{}", size_of::<Session>());
+    }
+}
