@@ -150,7 +150,7 @@ impl Router {
         let gate = &self.0.gate;
         let place = gate.enter().ok_or_else(|| {
             let text = format!("the gateway has {} requests in flight, as many as it may (max_in_flight); try again later", gate.cap());
-            Error::new(ErrorKind::Overloaded, text)
+            Error::new(ErrorKind::Overloaded, text).with_data(RETRY_SOON.to_owned())
         })?;
         let target = resolve::resolve(request, &self.0.catalog, &self.0.fleet).await?;
         if let (Era::Modern, Some(level)) = (request.era, request.log_level) {
@@ -201,6 +201,9 @@ impl Router {
         Ok(self.view(endpoint))
     }
 }
+
+/// `error.data` of a refusal for want of a place: places become free all the time.
+const RETRY_SOON: &str = r#"{"retry_after":1}"#;
 
 /// How long the catalog may be behind a server that has just become Ready.
 const CATALOG_WAIT: std::time::Duration = std::time::Duration::from_millis(20);

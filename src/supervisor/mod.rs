@@ -4,10 +4,16 @@
 //! a numbered generation. The room promises that an exit is seen when it happens and fails its pending calls at
 //! once, that a server which comes back is Ready as soon as its lists have been read, that no state is for ever, and
 //! that no server's trouble is another's. It never decides what clients may see: it publishes raw lists.
+//!
+//! `machine` decides about starts, `breaker` about calls, `health` about a server that has fallen silent: all three
+//! are pure. `owner` drives the machine, `generation` is one life, `handle` and `admission` are the way in.
 
+mod admission;
+mod breaker;
 mod fleet;
 mod generation;
 mod handle;
+mod health;
 mod launch;
 mod listen;
 mod machine;
@@ -15,9 +21,12 @@ mod metrics;
 mod owner;
 mod reading;
 mod snapshot;
+mod usage;
 
 pub use fleet::{Fleet, FleetOptions};
-pub use handle::{Admission, Live, ServerHandle, Status};
+pub use admission::Admission;
+pub use breaker::BreakerState;
+pub use handle::{Live, ServerHandle, Status};
 pub use launch::Surroundings;
-pub use machine::{Action, Event, Machine, Policy, State};
+pub use machine::{Action, Event, Machine, Next, Policy, State};
 pub use snapshot::{ListState, Offer};
