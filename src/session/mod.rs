@@ -13,4 +13,4 @@ mod sessions;
 pub use facts::Facts;
 pub use hub::{Hub, KEEP_ALIVE_EVERY, Listening, Wants};
 pub use queue::{Gone, Reader, Writer, queue};
-pub use sessions::{Session, SessionOptions, Sessions, StreamHold, Ticket};
+pub use sessions::{Asked, Client, Session, SessionOptions, Sessions, StreamHold, Ticket};

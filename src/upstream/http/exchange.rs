@@ -14,7 +14,7 @@ use crate::base::{Era, Error, ErrorKind};
 use crate::protocol::{Kind, Message, Params, header, id, method, params, sse, write};
 
 use super::super::fault::{Delivery, Fault};
-use super::super::mailbox::Event;
+use super::super::mailbox::{Event, Receiver};
 use super::super::outgoing::Outgoing;
 use super::super::signals::ListKind;
 use super::link::HttpLink;
@@ -29,6 +29,8 @@ type Sending = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Fault>> + 
 pub struct Exchange {
     link: Arc<HttpLink>,
     number: u64,
+    /// What the server says to this call outside of its own stream.
+    notes: Receiver,
     state: State,
     /// The session that the answer to `initialize` brought.
     session: Option<HeaderValue>,
@@ -42,14 +44,14 @@ enum State {
 }
 
 impl Exchange {
-    pub(super) fn new(link: Arc<HttpLink>, outgoing: &Outgoing, number: u64) -> Exchange {
+    pub(super) fn new(link: Arc<HttpLink>, outgoing: &Outgoing, number: u64, notes: Receiver) -> Exchange {
         let message = outgoing.message.to_bytes(number);
         let mut headers = Vec::new();
         if link.version().is_none_or(|version| version.era() == Era::Modern) {
             headers = mirrored(outgoing);
         }
         let sending = Box::pin(send(Arc::clone(&link), message, headers));
-        Exchange { link, number, state: State::Sending(sending), session: None }
+        Exchange { link, number, notes, state: State::Sending(sending), session: None }
     }
 
     /// The session that the server gave, once the head of the response is here.
@@ -59,6 +61,9 @@ impl Exchange {
 
     /// The next event.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if let Poll::Ready(note) = self.notes.poll_next(cx) {
+            return Poll::Ready(note);
+        }
         loop {
             let event = match &mut self.state {
                 State::Sending(sending) => match ready!(sending.as_mut().poll(cx)) {
@@ -103,6 +108,7 @@ impl Exchange {
             };
             if !matches!(event, Event::Note(_)) {
                 self.state = State::Ended;
+                self.link.forget(self.number);
             }
             return Poll::Ready(event);
         }
