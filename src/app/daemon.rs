@@ -102,7 +102,7 @@ fn build_front(
 ) -> Arc<Front> {
     let gateway = &config.gateway;
     let catalog = CatalogHandle::start(fleet.clone(), gateway.name_limit, stop.asked.clone());
-    let hub = Hub::start(&catalog, gateway.max_streams, stop.asked.clone());
+    let hub = Hub::start(&catalog, fleet, gateway.max_streams, stop.asked.clone());
     let sessions = Sessions::new(SessionOptions {
         key: key.clone(),
         ttl: gateway.session_ttl,

@@ -95,7 +95,7 @@ async fn modern(inbound: Inbound<'_>) -> FrontResponse {
     };
     let Some(id) = inbound.message.id() else { return reply::status(StatusCode::BAD_REQUEST) };
     if inbound.message.method() == method::LISTEN {
-        return streams::listen(inbound.front, &inbound.endpoint, &inbound.message, &inbound.params, id);
+        return streams::listen(inbound.front, &inbound.endpoint, &inbound.message, &inbound.params, id).await;
     }
     let front = inbound.front;
     let accepts = Accepts::read(inbound.headers);
@@ -134,10 +134,30 @@ async fn legacy(inbound: Inbound<'_>) -> FrontResponse {
     {
         session.set_log_level(level);
     }
+    if matches!(inbound.message.method(), method::SUBSCRIBE | method::UNSUBSCRIBE) {
+        return subscription(inbound, &session, id).await;
+    }
     let ticket = session.begin(&id);
     let front = inbound.front;
     let accepts = Accepts::read(inbound.headers);
     run(front, inbound.routed(id, Era::Legacy, session.log_level(), session.capabilities()), Some(ticket), accepts).await
+}
+
+/// `resources/subscribe` and `unsubscribe`: the session remembers, the server is asked once for all sessions.
+async fn subscription(inbound: Inbound<'_>, session: &Session, id: RawId) -> FrontResponse {
+    let front = inbound.front;
+    if inbound.message.method() == method::UNSUBSCRIBE {
+        if let Some(uri) = params::string_at(&inbound.message, &inbound.params.uri) {
+            session.watched().remove(&uri);
+        }
+        return reply::reply(Reply::result(&id, b"{}"));
+    }
+    let routed = inbound.routed(id, Era::Legacy, None, session.capabilities());
+    let subscribed = front.router.subscribe(&routed).await.and_then(|one| session.watched().add(one));
+    reply::reply(match subscribed {
+        Ok(()) => Reply::result(&routed.id, b"{}"),
+        Err(error) => Reply::error(Some(&routed.id), &error, Era::Legacy),
+    })
 }
 
 fn notification(inbound: &Inbound<'_>, session: &Arc<Session>) {

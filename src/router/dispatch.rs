@@ -9,7 +9,7 @@ use crate::base::{Era, Error, ErrorKind, Level, SealKey, Version};
 use crate::catalog::{CatalogHandle, Introduction, View};
 use crate::protocol::params::key;
 use crate::protocol::{method, params};
-use crate::supervisor::{Fleet, ServerHandle};
+use crate::supervisor::{Fleet, ServerHandle, Subscription};
 use crate::telemetry::{MethodLabel, Outcome, RequestMetrics};
 use crate::upstream::ListKind;
 
@@ -89,6 +89,29 @@ impl Router {
             r#"{{"protocolVersion":"{version}","capabilities":{},"serverInfo":{}{instructions}}}"#,
             intro.capabilities, intro.server_info
         ))
+    }
+
+    /// Subscribes to the resource that a request of a legacy client names.
+    pub async fn subscribe(&self, request: &Request) -> Result<Subscription, Error> {
+        let target = resolve::resolve(request, &self.0.catalog, &self.0.fleet).await?;
+        self.subscribe_at(target).await
+    }
+
+    /// Subscribes to a resource at an endpoint; an error if it is nobody's, or cannot be subscribed to.
+    pub async fn subscribe_to(&self, endpoint: &Endpoint, uri: &str) -> Result<Subscription, Error> {
+        let target = match endpoint {
+            Endpoint::Server(server) => Target { server: server.clone(), rename: None, name: Some(uri.to_owned()) },
+            Endpoint::Merged => resolve::owned(uri.into(), &self.0.catalog)?,
+        };
+        self.subscribe_at(target).await
+    }
+
+    async fn subscribe_at(&self, target: Target) -> Result<Subscription, Error> {
+        if !target.server.can_subscribe() {
+            let text = format!("server '{}' does not offer subscriptions", target.server.name());
+            return Err(Error::new(ErrorKind::MethodNotFound, text));
+        }
+        Ok(target.server.subscribe(&target.name.unwrap_or_default()).await)
     }
 
     /// What is answered from snapshots, without a server; `None` for everything else.

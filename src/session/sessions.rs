@@ -16,6 +16,7 @@ use crate::protocol::{ClientCapabilities, Message, RawId, id};
 use crate::store::Store;
 
 use super::facts::{Facts, seconds};
+use super::watched::Watched;
 use super::queue::Writer;
 
 /// How the sessions behave.
@@ -65,6 +66,8 @@ pub struct Session {
     /// Questions that the client has not answered yet, by the number we asked them under.
     questions: Mutex<HashMap<u64, oneshot::Sender<Message>>>,
     next_question: AtomicU64,
+    /// Resources that the client wants to hear of.
+    watched: Arc<Watched>,
     /// The client's GET stream.
     stream: Mutex<Option<Writer>>,
     /// Seconds since the gateway started.
@@ -188,6 +191,7 @@ impl Sessions {
             log_level: AtomicU8::new(0),
             calls: Mutex::default(),
             streams: AtomicU8::new(0),
+            watched: Arc::default(),
             questions: Mutex::default(),
             next_question: AtomicU64::new(1),
             stream: Mutex::default(),
@@ -264,6 +268,11 @@ impl Session {
         self.facts.capabilities
     }
 
+    /// Resources that the client wants to hear of.
+    pub fn watched(&self) -> &Arc<Watched> {
+        &self.watched
+    }
+
     /// Prepares a question: the id to ask it under, and where its answer will be.
     pub fn ask(self: &Arc<Self>) -> Asked {
         let number = self.next_question.fetch_add(1, Ordering::Relaxed);
@@ -299,7 +308,7 @@ impl Session {
     }
 
     fn is_idle(&self) -> bool {
-        self.streams.load(Ordering::Relaxed) == 0 && self.lock().is_empty()
+        self.streams.load(Ordering::Relaxed) == 0 && self.lock().is_empty() && self.watched.is_empty()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(RawId, Arc<Notify>)>> {

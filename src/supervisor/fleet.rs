@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,11 +14,12 @@ use crate::store::{Store, StoredCatalog};
 use crate::telemetry::RequestMetrics;
 
 use super::generation::Resources;
-use super::handle::{COMMANDS, ServerHandle, Shared, Status};
+use super::handle::{COMMANDS, ServerHandle, Shared, Status, Updated};
 use super::launch::{Surroundings, era_key};
 use super::machine::State;
 use super::owner::Owner;
 use super::snapshot::Offer;
+use super::subscriptions::Wishes;
 
 /// What a fleet is made from.
 pub struct FleetOptions {
@@ -38,6 +39,7 @@ pub struct Fleet {
     servers: Arc<Vec<ServerHandle>>,
     by_name: Arc<HashMap<ServerName, ServerHandle>>,
     changes: watch::Sender<u64>,
+    updates: broadcast::Sender<Updated>,
     shutdown: CancellationToken,
     owners: TaskTracker,
 }
@@ -50,6 +52,7 @@ impl Fleet {
             store: options.store,
             metrics: Arc::default(),
         };
+        let updates = broadcast::Sender::new(UPDATES);
         let (changes, shutdown, owners) = (watch::Sender::new(0), CancellationToken::new(), TaskTracker::new());
         let mut servers = Vec::new();
         for config in options.servers.into_iter().filter(|server| server.enabled) {
@@ -63,6 +66,8 @@ impl Fleet {
                 refresh: Notify::new(),
                 log_level: watch::Sender::new(None),
                 metrics: RequestMetrics::for_server(config.name.as_str()),
+                wishes: Wishes::default(),
+                updates: updates.clone(),
                 changes: changes.clone(),
                 config,
             });
@@ -70,7 +75,7 @@ impl Fleet {
             servers.push(ServerHandle(shared));
         }
         let by_name = servers.iter().map(|server| (server.name().clone(), server.clone())).collect();
-        Fleet { servers: Arc::new(servers), by_name: Arc::new(by_name), changes, shutdown, owners }
+        Fleet { servers: Arc::new(servers), by_name: Arc::new(by_name), changes, updates, shutdown, owners }
     }
 
     /// The servers in the order of the configuration.
@@ -88,6 +93,11 @@ impl Fleet {
         self.changes.subscribe()
     }
 
+    /// Hears of every update of a subscribed resource from now on.
+    pub fn updates(&self) -> broadcast::Receiver<Updated> {
+        self.updates.subscribe()
+    }
+
     /// Stops every server and waits until the last process is gone.
     pub async fn shutdown(&self) {
         self.shutdown.cancel();
@@ -95,6 +105,10 @@ impl Fleet {
         self.owners.wait().await;
     }
 }
+
+/// Updates that a slow listener may be behind. Who is further behind has missed some, and reads a resource again with
+/// its next update.
+const UPDATES: usize = 1024;
 
 /// A server is wanted from the moment it exists, so nobody who comes early is told that it is stopped.
 const FIRST_STATUS: Status = Status { state: State::Starting, generation: 0, pid: None, last_error: None };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, mpsc, watch};
 
 use crate::base::{Error, ErrorKind, Level, ServerName};
 use crate::config;
@@ -13,6 +13,7 @@ use crate::upstream::{Link, Peer};
 
 use super::machine::State;
 use super::snapshot::Offer;
+use super::subscriptions::Wishes;
 
 /// A server that can be called now.
 #[derive(Debug)]
@@ -38,6 +39,15 @@ pub struct Status {
     pub last_error: Option<String>,
 }
 
+/// A resource has changed.
+#[derive(Clone, Debug)]
+pub struct Updated {
+    /// The server that said so.
+    pub server: ServerName,
+    /// The resource.
+    pub uri: String,
+}
+
 /// What an operator, or the app, may ask for.
 #[derive(Debug)]
 pub(super) enum Command {
@@ -61,6 +71,10 @@ pub(super) struct Shared {
     /// The lowest log level that anybody has asked for.
     pub log_level: watch::Sender<Option<Level>>,
     pub metrics: RequestMetrics,
+    /// Resources that somebody wants to hear of.
+    pub wishes: Wishes,
+    /// Where their updates are announced.
+    pub updates: broadcast::Sender<Updated>,
     /// Bumped whenever an offer has changed, of any server.
     pub changes: watch::Sender<u64>,
 }

@@ -15,9 +15,11 @@ mod metrics;
 mod owner;
 mod reading;
 mod snapshot;
+mod subscriptions;
 
 pub use fleet::{Fleet, FleetOptions};
-pub use handle::{Admission, Live, ServerHandle, Status};
+pub use handle::{Admission, Live, ServerHandle, Status, Updated};
 pub use launch::Surroundings;
 pub use machine::{Action, Event, Machine, Policy, State};
 pub use snapshot::{ListState, Offer};
+pub use subscriptions::Subscription;
