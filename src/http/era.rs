@@ -67,6 +67,7 @@ fn named<'m>(message: &'m Message, params: &Params) -> Option<Cow<'m, str>> {
     match message.method() {
         method::TOOLS_CALL | method::PROMPTS_GET => params::string_at(message, &params.name),
         method::RESOURCES_READ => params::string_at(message, &params.uri),
+        task if method::is_task(task) => params::string_at(message, &params.task_id),
         _ => None,
     }
 }

@@ -50,7 +50,10 @@ fn resolve_single(request: &Request, server: &ServerHandle, method: &str) -> Res
     let (span, field) = match method {
         method::TOOLS_CALL | method::PROMPTS_GET => (&request.params.name, "name"),
         method::RESOURCES_READ | method::SUBSCRIBE | method::UNSUBSCRIBE => (&request.params.uri, "uri"),
-        _ => return Ok(Target { server: server.clone(), rename: None, name: None }),
+        _ => {
+            let task = params::string_at(&request.message, &request.params.task_id);
+            return Ok(Target { server: server.clone(), rename: None, name: task.map(Cow::into_owned) });
+        }
     };
     let name = string(request, span, field)?;
     if method == method::TOOLS_CALL && is_hidden(server, &name) {
