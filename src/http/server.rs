@@ -1,11 +1,15 @@
 //! The listener: connections in, each served until it is done or the gateway stops.
 
+use std::convert::Infallible;
+use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::service::service_fn;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::front::{Front, exchange};
+use super::reply::FrontResponse;
 
 /// How long a client may take to send the head of a request: the classic defence against connections that only
 /// trickle. Nginx's default of 60 s, halved.
@@ -102,34 +107,49 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(
 
 async fn connection(front: Arc<Front>, protocols: &Protocols, stream: TcpStream, stop: &CancellationToken) {
     let Some(http2) = stop.run_until_cancelled(is_http2(&stream)).await.flatten() else { return };
-    // Boxed, because hyper keeps the room of the last exchange with each idle connection: 6.6 KB of it.
-    let service = service_fn(move |request| {
-        let front = Arc::clone(&front);
-        Box::pin(async move { Ok::<_, std::convert::Infallible>(exchange(front, request).await) })
-    });
-    let io = TokioIo::new(stream);
     let ended = if http2 {
-        // Few connections speak it, and its state is large: the others must not carry the room for it.
-        Box::pin(async {
-            let mut serving = pin!(protocols.http2.serve_connection(io, service));
-            tokio::select! {
-                ended = serving.as_mut() => return ended,
-                () = stop.cancelled() => serving.as_mut().graceful_shutdown(),
-            }
-            serving.await
-        })
-        .await
+        serve_http2(front, &protocols.http2, stream, stop).await
     } else {
-        let mut serving = pin!(protocols.http1.serve_connection(io, service));
-        tokio::select! {
-            ended = serving.as_mut() => ended,
-            () = stop.cancelled() => {
-                serving.as_mut().graceful_shutdown();
-                serving.await
-            }
-        }
+        serve_http1(front, &protocols.http1, stream, stop).await
     };
     if let Err(error) = ended {
         debug!(%error, "a connection ended early");
     }
+}
+
+/// What hyper asks for each exchange. Boxed, because hyper keeps the room of the last exchange with each idle
+/// connection: 6.8 KB of it.
+fn answering(front: Arc<Front>) -> impl Service<Request<Incoming>, Response = FrontResponse, Error = Infallible, Future = Exchange> {
+    service_fn(move |request| -> Exchange {
+        let front = Arc::clone(&front);
+        Box::pin(async move { Ok(exchange(front, request).await) })
+    })
+}
+
+type Exchange = Pin<Box<dyn Future<Output = Result<FrontResponse, Infallible>> + Send>>;
+
+async fn serve_http1(front: Arc<Front>, builder: &http1::Builder, stream: TcpStream, stop: &CancellationToken) -> hyper::Result<()> {
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), answering(front)));
+    tokio::select! {
+        ended = serving.as_mut() => return ended,
+        () = stop.cancelled() => serving.as_mut().graceful_shutdown(),
+    }
+    serving.await
+}
+
+/// Boxed: few connections speak HTTP/2, and its state is large. The others must not carry the room for it.
+fn serve_http2<'s>(
+    front: Arc<Front>,
+    builder: &'s http2::Builder<TokioExecutor>,
+    stream: TcpStream,
+    stop: &'s CancellationToken,
+) -> Pin<Box<dyn Future<Output = hyper::Result<()>> + Send + 's>> {
+    Box::pin(async move {
+        let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), answering(front)));
+        tokio::select! {
+            ended = serving.as_mut() => return ended,
+            () = stop.cancelled() => serving.as_mut().graceful_shutdown(),
+        }
+        serving.await
+    })
 }
