@@ -104,14 +104,14 @@ fn build_front(
 ) -> Arc<Front> {
     let gateway = &config.gateway;
     let catalog = CatalogHandle::start(fleet.clone(), gateway.name_limit, stop.asked.clone());
-    let hub = Hub::start(&catalog, gateway.max_streams, stop.asked.clone());
+    let hub = Hub::start(&catalog, fleet, gateway.max_streams, stop.asked.clone());
     let sessions = Sessions::new(SessionOptions {
-        key,
+        key: key.clone(),
         ttl: gateway.session_ttl,
         cap: gateway.max_sessions,
         store: Some(store.clone()),
     });
-    let router = Router::new(fleet.clone(), catalog, gateway.max_in_flight);
+    let router = Router::new(fleet.clone(), catalog, gateway.max_in_flight, key);
     let render = {
         let (router, sessions, hub, store) = (router.clone(), sessions.clone(), hub.clone(), store.clone());
         Arc::new(move || {

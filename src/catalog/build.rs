@@ -109,8 +109,15 @@ impl Builder {
             }
             ListKind::Templates => {
                 self.note_scheme(server, &own);
+                let before = self.view.templates.iter().find(|(text, ..)| **text == *own).map(|(.., s)| s.name().clone());
                 self.view.templates.push((own.as_ref().into(), Template::parse(&own), server.clone()));
-                self.append(kind, text, span, None);
+                match before {
+                    Some(other) if other != *server.name() => self.remark(
+                        server,
+                        format!("template '{own}' is {other}'s too; ask for its resources at /mcp/{}", server.name()),
+                    ),
+                    _ => self.append(kind, text, span, None),
+                }
             }
         }
     }
@@ -226,8 +233,9 @@ fn introduce_server(offer: &Offer, caching: &Caching) -> Introduction {
     };
     let mut fields = Vec::new();
     for list in ["tools", "resources", "prompts"] {
+        let subscribe = if peer.declares_feature(list, "subscribe") { r#","subscribe":true"# } else { "" };
         if peer.declares(list) {
-            fields.push(format!(r#""{list}":{{"listChanged":true}}"#));
+            fields.push(format!(r#""{list}":{{"listChanged":true{subscribe}}}"#));
         }
     }
     for passed in ["completions", "logging", "extensions", "experimental"] {
@@ -245,7 +253,7 @@ fn introduce_server(offer: &Offer, caching: &Caching) -> Introduction {
 }
 
 /// The merged endpoint declares the same whoever is up.
-const FLEET_CAPABILITIES: &str = r#"{"tools":{"listChanged":true},"resources":{"listChanged":true},"prompts":{"listChanged":true},"completions":{},"logging":{}}"#;
+const FLEET_CAPABILITIES: &str = r#"{"tools":{"listChanged":true},"resources":{"listChanged":true,"subscribe":true},"prompts":{"listChanged":true},"completions":{},"logging":{}}"#;
 
 fn introduce_fleet(sources: &[Source], caching: &Caching) -> Introduction {
     let mut text = String::new();

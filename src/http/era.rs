@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use http::HeaderMap;
 
 use crate::base::{Era, Error, ErrorKind, Level, Version};
-use crate::protocol::{Message, Params, header, method, params, skim};
+use crate::protocol::{ClientCapabilities, Message, Params, header, method, params, skim};
 
 /// The era of a message, by its body and its headers.
 pub fn era_of(message: &Message, params: &Params, headers: &HeaderMap) -> Era {
@@ -29,6 +29,8 @@ pub fn era_of(message: &Message, params: &Params, headers: &HeaderMap) -> Era {
 pub struct Declared {
     /// The lowest log level that it wants to see.
     pub log_level: Option<Level>,
+    /// What the client can be asked.
+    pub capabilities: ClientCapabilities,
 }
 
 /// Checks a modern request.
@@ -54,7 +56,10 @@ pub fn check_modern(message: &Message, params: &Params, headers: &HeaderMap) -> 
         return Err(Error::new(ErrorKind::UnsupportedVersion, "Unsupported protocol version").with_data(data));
     }
     let level = meta.and_then(|meta| params::string_at(message, &meta.log_level));
-    Ok(Declared { log_level: level.and_then(|name| Level::parse(&name)) })
+    Ok(Declared {
+        log_level: level.and_then(|name| Level::parse(&name)),
+        capabilities: ClientCapabilities::read(capabilities),
+    })
 }
 
 /// What `Mcp-Name` must mirror, for the methods that have it.
@@ -62,6 +67,7 @@ fn named<'m>(message: &'m Message, params: &Params) -> Option<Cow<'m, str>> {
     match message.method() {
         method::TOOLS_CALL | method::PROMPTS_GET => params::string_at(message, &params.name),
         method::RESOURCES_READ => params::string_at(message, &params.uri),
+        task if method::is_task(task) => params::string_at(message, &params.task_id),
         _ => None,
     }
 }

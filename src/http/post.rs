@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::base::{Era, Error, ErrorKind, Level, Version};
-use crate::protocol::{Kind, Message, MessageError, Params, RawId, header, method, params, skim};
+use crate::protocol::{ClientCapabilities, Kind, Message, MessageError, Params, RawId, header, method, params, skim};
 use crate::router::{Answer, Endpoint, Reply, Request as Routed};
-use crate::session::{KEEP_ALIVE_EVERY, Session, Ticket};
+use crate::session::{Client, KEEP_ALIVE_EVERY, Session, Ticket};
 
 use super::era::{check_modern, era_of};
 use super::front::Front;
@@ -64,7 +64,7 @@ impl Inbound<'_> {
         reply::reply(Reply::error(self.message.id().as_ref(), error, era))
     }
 
-    fn routed(self, id: RawId, era: Era, log_level: Option<Level>) -> Routed {
+    fn routed(self, id: RawId, era: Era, log_level: Option<Level>, capabilities: ClientCapabilities) -> Routed {
         Routed {
             headers: if era == Era::Modern { mirrored_params(self.headers) } else { Vec::new() },
             message: self.message,
@@ -73,6 +73,7 @@ impl Inbound<'_> {
             endpoint: self.endpoint,
             era,
             log_level,
+            capabilities,
         }
     }
 }
@@ -94,11 +95,11 @@ async fn modern(inbound: Inbound<'_>) -> FrontResponse {
     };
     let Some(id) = inbound.message.id() else { return reply::status(StatusCode::BAD_REQUEST) };
     if inbound.message.method() == method::LISTEN {
-        return streams::listen(inbound.front, &inbound.endpoint, &inbound.message, &inbound.params, id);
+        return streams::listen(inbound.front, &inbound.endpoint, &inbound.message, &inbound.params, id).await;
     }
     let front = inbound.front;
     let accepts = Accepts::read(inbound.headers);
-    run(front, inbound.routed(id, Era::Modern, declared.log_level), None, accepts).await
+    run(front, inbound.routed(id, Era::Modern, declared.log_level, declared.capabilities), None, accepts).await
 }
 
 async fn legacy(inbound: Inbound<'_>) -> FrontResponse {
@@ -121,7 +122,9 @@ async fn legacy(inbound: Inbound<'_>) -> FrontResponse {
             return reply::status(StatusCode::ACCEPTED);
         }
         Kind::Result | Kind::Error => {
-            debug!(id = ?inbound.message.id(), "an answer to a question that nobody asked");
+            if !session.answer(inbound.message.clone()) {
+                debug!(id = ?inbound.message.id(), "an answer to a question that nobody waits for");
+            }
             return reply::status(StatusCode::ACCEPTED);
         }
     }
@@ -131,10 +134,30 @@ async fn legacy(inbound: Inbound<'_>) -> FrontResponse {
     {
         session.set_log_level(level);
     }
+    if matches!(inbound.message.method(), method::SUBSCRIBE | method::UNSUBSCRIBE) {
+        return subscription(inbound, &session, id).await;
+    }
     let ticket = session.begin(&id);
     let front = inbound.front;
     let accepts = Accepts::read(inbound.headers);
-    run(front, inbound.routed(id, Era::Legacy, session.log_level()), Some(ticket), accepts).await
+    run(front, inbound.routed(id, Era::Legacy, session.log_level(), session.capabilities()), Some(ticket), accepts).await
+}
+
+/// `resources/subscribe` and `unsubscribe`: the session remembers, the server is asked once for all sessions.
+async fn subscription(inbound: Inbound<'_>, session: &Session, id: RawId) -> FrontResponse {
+    let front = inbound.front;
+    if inbound.message.method() == method::UNSUBSCRIBE {
+        if let Some(uri) = params::string_at(&inbound.message, &inbound.params.uri) {
+            session.watched().remove(&uri);
+        }
+        return reply::reply(Reply::result(&id, b"{}"));
+    }
+    let routed = inbound.routed(id, Era::Legacy, None, session.capabilities());
+    let subscribed = front.router.subscribe(&routed).await.and_then(|one| session.watched().add(one));
+    reply::reply(match subscribed {
+        Ok(()) => Reply::result(&routed.id, b"{}"),
+        Err(error) => Reply::error(Some(&routed.id), &error, Era::Legacy),
+    })
 }
 
 fn notification(inbound: &Inbound<'_>, session: &Arc<Session>) {
@@ -157,11 +180,16 @@ async fn initialize(inbound: Inbound<'_>) -> FrontResponse {
     let version = Version::parse(&asked).filter(|v| v.era() == Era::Legacy).unwrap_or(Version::LATEST_LEGACY);
     let info = skim::field_text(params, "clientInfo").unwrap_or("{}");
     let text = |field: &str| skim::string_field(info, field).unwrap_or_default().into_owned();
+    let client = Client {
+        name: text("name"),
+        version: text("version"),
+        capabilities: ClientCapabilities::read(skim::field_text(params, "capabilities").unwrap_or("{}")),
+    };
     let opened = match inbound.front.router.introduce(&inbound.endpoint, version).await {
         Ok(result) => inbound
             .front
             .sessions
-            .open(version, inbound.endpoint.name(), (text("name"), text("version")))
+            .open(version, inbound.endpoint.name(), client)
             .map(|session| (result, session)),
         Err(error) => Err(error),
     };

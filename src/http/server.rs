@@ -1,12 +1,17 @@
 //! The listener: connections in, each served until it is done or the gateway stops.
 
+use std::convert::Infallible;
+use std::future::Future;
 use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::service::service_fn;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -14,30 +19,25 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::front::{Front, exchange};
+use super::reply::FrontResponse;
 
 /// How long a client may take to send the head of a request: the classic defence against connections that only
 /// trickle. Nginx's default of 60 s, halved.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause after an accept that failed for want of descriptors, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Bytes of a connection's read buffer at the start; most requests fit. It grows with larger ones.
-const READ_BUFFER: usize = 8 * 1024;
-
 /// Serves `listener` until `stop`, then lets open exchanges finish. `connections` is the most that are open at once.
 pub async fn serve(front: Arc<Front>, listener: TcpListener, connections: usize, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(connections));
     let open = TaskTracker::new();
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(max_buffer(&front));
-    builder.http2().timer(TokioTimer::new()).max_header_list_size(MAX_HEADERS);
-    let builder = Arc::new(builder);
+    let protocols = Arc::new(Protocols::new());
     while let Some(accepted) = stop.run_until_cancelled(accept(&listener, &places)).await {
         match accepted {
             Ok((stream, place)) => {
-                let (front, builder, stop) = (Arc::clone(&front), Arc::clone(&builder), stop.clone());
+                let (front, protocols, stop) = (Arc::clone(&front), Arc::clone(&protocols), stop.clone());
                 open.spawn(async move {
                     let _place = place;
-                    connection(front, &builder, stream, &stop).await;
+                    connection(front, &protocols, stream, &stop).await;
                 });
             }
             Err(error) => {
@@ -54,13 +54,45 @@ pub async fn serve(front: Arc<Front>, listener: TcpListener, connections: usize,
 /// Bytes of headers that a request may have: twice what common servers allow, since tools may mirror parameters.
 const MAX_HEADERS: u32 = 32 * 1024;
 
-/// A read buffer must hold the whole head; hyper reads bodies through it piece by piece.
-fn max_buffer(front: &Front) -> usize {
-    (MAX_HEADERS as usize).max(front.max_body.min(MAX_READ)).max(READ_BUFFER)
+/// HTTP/1.1 and h2c on one port. The first bytes tell them apart; hyper-util's own detection reads them into a second
+/// buffer, which costs an idle connection 8 KB.
+struct Protocols {
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
 }
 
-/// The largest piece in which a body is read.
-const MAX_READ: usize = 64 * 1024;
+impl Protocols {
+    fn new() -> Protocols {
+        let mut http1 = http1::Builder::new();
+        http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEADERS as usize);
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2.timer(TokioTimer::new()).max_header_list_size(MAX_HEADERS);
+        Protocols { http1, http2 }
+    }
+}
+
+/// What every HTTP/2 connection begins with (RFC 9113 §3.4: "PRI * HTTP/2.0"). No method of HTTP/1.1 does.
+const HTTP2_PREFACE: &[u8] = b"PRI";
+
+/// A first segment of one or two bytes is so rare that looking again this much later costs nobody anything.
+const PEEK_AGAIN: Duration = Duration::from_millis(10);
+
+/// Whether the client speaks HTTP/2 from the first byte on. `None` if it says nothing in time.
+async fn is_http2(stream: &TcpStream) -> Option<bool> {
+    let mut first = [0; HTTP2_PREFACE.len()];
+    let peek = async {
+        loop {
+            match stream.peek(&mut first).await {
+                Ok(0) | Err(_) => return None,
+                Ok(seen) if !HTTP2_PREFACE.starts_with(&first[..seen]) => return Some(false),
+                Ok(seen) if seen == HTTP2_PREFACE.len() => return Some(true),
+                // One or two bytes that may become either. The kernel does not wake us for what it has shown already.
+                Ok(_) => tokio::time::sleep(PEEK_AGAIN).await,
+            }
+        }
+    };
+    tokio::time::timeout(HEAD_TIMEOUT, peek).await.ok().flatten()
+}
 
 type Place = tokio::sync::OwnedSemaphorePermit;
 
@@ -73,21 +105,51 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(
     Ok((stream, place))
 }
 
-async fn connection(front: Arc<Front>, builder: &Builder<TokioExecutor>, stream: TcpStream, stop: &CancellationToken) {
-    let service = service_fn(move |request| {
-        let front = Arc::clone(&front);
-        async move { Ok::<_, std::convert::Infallible>(exchange(front, request).await) }
-    });
-    let serving = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(serving);
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = stop.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
+async fn connection(front: Arc<Front>, protocols: &Protocols, stream: TcpStream, stop: &CancellationToken) {
+    let Some(http2) = stop.run_until_cancelled(is_http2(&stream)).await.flatten() else { return };
+    let ended = if http2 {
+        serve_http2(front, &protocols.http2, stream, stop).await
+    } else {
+        serve_http1(front, &protocols.http1, stream, stop).await
     };
     if let Err(error) = ended {
         debug!(%error, "a connection ended early");
     }
+}
+
+/// What hyper asks for each exchange. Boxed, because hyper keeps the room of the last exchange with each idle
+/// connection: 6.8 KB of it.
+fn answering(front: Arc<Front>) -> impl Service<Request<Incoming>, Response = FrontResponse, Error = Infallible, Future = Exchange> {
+    service_fn(move |request| -> Exchange {
+        let front = Arc::clone(&front);
+        Box::pin(async move { Ok(exchange(front, request).await) })
+    })
+}
+
+type Exchange = Pin<Box<dyn Future<Output = Result<FrontResponse, Infallible>> + Send>>;
+
+async fn serve_http1(front: Arc<Front>, builder: &http1::Builder, stream: TcpStream, stop: &CancellationToken) -> hyper::Result<()> {
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), answering(front)));
+    tokio::select! {
+        ended = serving.as_mut() => return ended,
+        () = stop.cancelled() => serving.as_mut().graceful_shutdown(),
+    }
+    serving.await
+}
+
+/// Boxed: few connections speak HTTP/2, and its state is large. The others must not carry the room for it.
+fn serve_http2<'s>(
+    front: Arc<Front>,
+    builder: &'s http2::Builder<TokioExecutor>,
+    stream: TcpStream,
+    stop: &'s CancellationToken,
+) -> Pin<Box<dyn Future<Output = hyper::Result<()>> + Send + 's>> {
+    Box::pin(async move {
+        let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), answering(front)));
+        tokio::select! {
+            ended = serving.as_mut() => return ended,
+            () = stop.cancelled() => serving.as_mut().graceful_shutdown(),
+        }
+        serving.await
+    })
 }

@@ -1,13 +1,14 @@
 //! Watching a call: JSON when the reply comes first, a stream the moment something precedes it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::base::{Era, Error, ErrorKind};
-use crate::protocol::sse;
-use crate::router::{ClientCall, Reply, Step};
+use crate::protocol::{Kind, sse, write};
+use crate::router::{ClientCall, Question, Reply, Step};
 use crate::session::{KEEP_ALIVE_EVERY, Ticket, Writer, queue};
 
 use super::body::FrontBody;
@@ -34,8 +35,15 @@ pub async fn watch(
             }
             // A client that cannot read a stream gets the reply and nothing before it.
             Step::Note(_) if !accepts.events => {}
-            Step::Note(note) => return watched.into_stream(Some(sse::event(None, &[&note]))),
-            Step::Silent => return watched.into_stream(Some(sse::KEEP_ALIVE)),
+            // Nor can it be asked anything.
+            Step::Ask(_) if !accepts.events => {
+                let error = Error::new(
+                    ErrorKind::MissingCapability,
+                    "the server asks the client something, but the client's Accept header does not allow a stream",
+                );
+                return watched.withdraw(&error);
+            }
+            step => return watched.into_stream(step),
         }
     }
 }
@@ -61,17 +69,20 @@ impl Watched<'_> {
         }
     }
 
-    fn into_stream(mut self, first: Option<Bytes>) -> FrontResponse {
+    fn into_stream(mut self, first: Step) -> FrontResponse {
         let (writer, reader) = queue();
         if let Some((call, ticket)) = self.call.take() {
-            if let Some(first) = first {
-                // The reader is in our hands, so the queue cannot be gone.
-                let _ = writer.push(first);
-            }
             let front = Arc::clone(self.front);
-            self.front.calls.spawn(async move { relay(&front, call, ticket, writer).await });
+            self.front.calls.spawn(async move { relay(&front, call, ticket, writer, Some(first)).await });
         }
         reply::events(FrontBody::Call(reader))
+    }
+
+    fn withdraw(mut self, error: &Error) -> FrontResponse {
+        match self.call.take() {
+            Some((mut call, _)) => reply::reply(call.withdraw(error)),
+            None => reply::refusal(error, Era::Legacy),
+        }
     }
 }
 
@@ -81,30 +92,88 @@ impl Drop for Watched<'_> {
         if call.request().era == Era::Legacy {
             let front = Arc::clone(self.front);
             let (writer, _) = queue();
-            self.front.calls.spawn(async move { relay(&front, call, ticket, writer).await });
+            self.front.calls.spawn(async move { relay(&front, call, ticket, writer, None).await });
         }
     }
 }
 
 /// Passes what a call brings to its stream, until it is done or nobody is left who wants it.
-async fn relay(front: &Front, mut call: Box<ClientCall>, ticket: Option<Ticket>, writer: Writer) {
+async fn relay(
+    front: &Front,
+    mut call: Box<ClientCall>,
+    ticket: Option<Ticket>,
+    writer: Writer,
+    mut first: Option<Step>,
+) {
     let modern = call.request().era == Era::Modern;
     loop {
-        let step = tokio::select! {
-            step = next(front, &mut call, ticket.as_ref(), Some(Instant::now() + KEEP_ALIVE_EVERY)) => step,
-            // Closing the stream is how a modern client cancels; dropping the call tells the server.
-            () = writer.abandoned(), if modern => return,
+        let step = match first.take() {
+            Some(step) => step,
+            None => tokio::select! {
+                step = next(front, &mut call, ticket.as_ref(), Some(Instant::now() + KEEP_ALIVE_EVERY)) => step,
+                // Closing the stream is how a modern client cancels; dropping the call tells the server.
+                () = writer.abandoned(), if modern => return,
+            },
         };
         // A reader that has gone, or was cut off, does not end a legacy call.
         let _ = match step {
             Step::Note(note) => writer.push(sse::event(None, &[&note])),
             Step::Silent => writer.push_if_idle(sse::KEEP_ALIVE),
+            Step::Ask(questions) => {
+                if let Err(error) = ask(front, &mut call, ticket.as_ref(), &writer, questions).await {
+                    let _ = writer.push(sse::event(None, &[&call.withdraw(&error).message]));
+                    return writer.end();
+                }
+                Ok(())
+            }
             Step::Done(done) => {
                 let _ = writer.push(sse::event(None, &[&done.message]));
                 return writer.end();
             }
         };
     }
+}
+
+/// How long a client may take to answer: a person reads a form and decides.
+const ANSWER_LIMIT: Duration = Duration::from_secs(600);
+
+/// Puts a server's questions to a legacy client, on the stream of the call that caused them, and goes on with the
+/// answers.
+async fn ask(
+    front: &Front,
+    call: &mut ClientCall,
+    ticket: Option<&Ticket>,
+    writer: &Writer,
+    questions: Vec<Question>,
+) -> Result<(), Error> {
+    let gone = |what: &str| Error::new(ErrorKind::Cancelled, format!("the server's question was not answered: {what}"));
+    let Some(ticket) = ticket else { return Err(gone("the client has no session")) };
+    let mut asked = Vec::new();
+    for question in questions {
+        let waiting = ticket.session().ask();
+        let request = write::request(waiting.number(), &question.method, &String::from_utf8_lossy(&question.params));
+        writer.push(sse::event(None, &[&request])).map_err(|_| gone("its client has gone"))?;
+        asked.push((question.key, waiting));
+    }
+    let answers = async {
+        let mut answers = Vec::new();
+        for (key, waiting) in &mut asked {
+            let message = waiting.answer().await.ok_or_else(|| gone("its session has ended"))?;
+            match message.kind() {
+                Kind::Result => answers.push((key.clone(), Bytes::copy_from_slice(message.payload().as_bytes()))),
+                _ => return Err(gone(&format!("the client answered {}", message.payload()))),
+            }
+        }
+        Ok(answers)
+    };
+    let answers = tokio::select! {
+        answers = tokio::time::timeout(ANSWER_LIMIT, answers) => {
+            answers.unwrap_or_else(|_| Err(gone("the client took more than ten minutes")))?
+        }
+        () = ticket.cancelled() => return Err(gone("the client has cancelled the call")),
+        () = front.abort.cancelled() => return Err(gone("the gateway is shutting down")),
+    };
+    call.resume(answers).await
 }
 
 /// The next step of a call, or its end because the client or the gateway withdraws it.

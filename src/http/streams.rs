@@ -1,5 +1,6 @@
 //! Streams that are not a call's: a legacy client's GET, a modern client's `subscriptions/listen`; and DELETE.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::ACCEPT;
@@ -8,7 +9,7 @@ use http::{HeaderMap, StatusCode};
 use crate::base::{Era, Error, ErrorKind, ServerName};
 use crate::protocol::{Message, Params, RawId, header, skim};
 use crate::router::{Endpoint, Reply};
-use crate::session::{Session, Wants};
+use crate::session::{Session, Wants, Watched};
 
 use super::body::FrontBody;
 use super::front::Front;
@@ -29,7 +30,7 @@ pub fn open(front: &Front, endpoint: &Endpoint, headers: &HeaderMap) -> FrontRes
         return reply::status(StatusCode::NOT_ACCEPTABLE);
     }
     let opened = session(front, endpoint, headers)
-        .and_then(|session| Ok((front.hub.listen(server_of(endpoint), Wants::ALL, None)?, session)));
+        .and_then(|session| Ok((front.hub.listen(server_of(endpoint), Wants::ALL, Arc::clone(session.watched()), None)?, session)));
     match opened {
         Ok((listening, session)) => {
             let (hold, writer) = (session.hold_stream(), listening.writer.clone());
@@ -52,7 +53,7 @@ pub fn delete(front: &Front, endpoint: &Endpoint, headers: &HeaderMap) -> FrontR
 }
 
 /// `subscriptions/listen`: the stream on which a modern client hears of the changes that it names.
-pub fn listen(front: &Front, endpoint: &Endpoint, message: &Message, params: &Params, id: RawId) -> FrontResponse {
+pub async fn listen(front: &Front, endpoint: &Endpoint, message: &Message, params: &Params, id: RawId) -> FrontResponse {
     let filter = params.notifications.clone().map(|span| &message.as_str()[span]).filter(|raw| raw.starts_with('{'));
     let Some(filter) = filter else {
         let error = Error::new(ErrorKind::InvalidParams, "params.notifications must be an object");
@@ -64,7 +65,24 @@ pub fn listen(front: &Front, endpoint: &Endpoint, message: &Message, params: &Pa
         prompts: wants("promptsListChanged"),
         resources: wants("resourcesListChanged"),
     };
-    match front.hub.listen(server_of(endpoint), wants, Some(id.clone())) {
+    let watched = Arc::new(Watched::default());
+    let mut uris = Vec::new();
+    if let Some(asked) = skim::field_text(filter, "resourceSubscriptions") {
+        // What is no list of strings subscribes to nothing, and the acknowledgement says so.
+        let _ = skim::each_element(asked, |span| {
+            uris.extend(skim::string(&asked[span]).map(Cow::into_owned));
+            Ok(())
+        });
+    }
+    for uri in uris {
+        // What cannot be subscribed to is missing in the acknowledgement.
+        if let Ok(subscription) = front.router.subscribe_to(endpoint, &uri).await
+            && let Err(error) = watched.add(subscription)
+        {
+            return reply::reply(Reply::error(Some(&id), &error, Era::Modern));
+        }
+    }
+    match front.hub.listen(server_of(endpoint), wants, watched, Some(id.clone())) {
         Ok(listening) => reply::events(FrontBody::Changes { listening, _hold: None }),
         Err(error) => reply::reply(Reply::error(Some(&id), &error, Era::Modern)),
     }

@@ -54,6 +54,10 @@ impl Message {
         let mut envelope = Envelope::default();
         let walked = skim::each_field(json, |key, span| envelope.take(key, span));
         if let Err(error) = walked {
+            if json.trim_start().starts_with('[') {
+                let reason = "a JSON-RPC batch (an array) is not accepted: send each message in a request of its own";
+                return Err(MessageError::Invalid { reason: reason.to_owned(), id: None });
+            }
             if error.is_syntax() {
                 return Err(MessageError::Syntax(error.to_string()));
             }

@@ -66,7 +66,13 @@ methods! {
 /// Methods of earlier versions that the modern era has removed (specification 2026-07-28, changelog).
 pub const REMOVED_IN_MODERN: [&str; 5] = [INITIALIZE, PING, SET_LEVEL, SUBSCRIBE, UNSUBSCRIBE];
 
-/// Methods whose modern requests carry `Mcp-Name`.
+/// Methods whose modern requests carry `Mcp-Name`: the three of the core, and those of the tasks extension, which
+/// name a task.
 pub fn is_named(method: &str) -> bool {
-    matches!(method, TOOLS_CALL | RESOURCES_READ | PROMPTS_GET)
+    matches!(method, TOOLS_CALL | RESOURCES_READ | PROMPTS_GET) || is_task(method)
+}
+
+/// Methods of the tasks extension that name a task.
+pub fn is_task(method: &str) -> bool {
+    matches!(method, "tasks/get" | "tasks/update" | "tasks/cancel")
 }

@@ -4,6 +4,7 @@
 //! that are the gateway's own. It promises that everything else goes out as it came in. It never does I/O, never
 //! waits and never builds a value tree of a message that passes through.
 
+mod capabilities;
 pub mod header;
 pub mod id;
 pub mod line;
@@ -16,6 +17,7 @@ pub mod sse;
 pub mod translate;
 pub mod write;
 
+pub use capabilities::ClientCapabilities;
 pub use id::RawId;
 pub use message::{Kind, Message, MessageError};
 pub use params::{Meta, Params};

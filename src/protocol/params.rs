@@ -46,6 +46,8 @@ pub struct Params {
     pub notifications: Option<Span>,
     /// `requestState` (multi round-trip requests).
     pub request_state: Option<Span>,
+    /// `taskId` (the tasks extension).
+    pub task_id: Option<Span>,
     /// `_meta`.
     pub meta: Option<Meta>,
 }
@@ -97,6 +99,7 @@ impl Params {
                 "progressToken" => &mut params.progress_token,
                 "level" => &mut params.level,
                 "notifications" => &mut params.notifications,
+                "taskId" => &mut params.task_id,
                 "requestState" => &mut params.request_state,
                 "_meta" => &mut meta,
                 _ => return Ok(()),

@@ -68,15 +68,37 @@ pub fn result_to_modern(splice: &mut Splice, text: &str, at: Span, server_info: 
 }
 
 /// Adds what a modern server requires to the request of a legacy client: version, capabilities, identity and log
-/// level in `params._meta`. `params` are the places in the text that `splice` edits; `behind` is where `params` is
-/// to be put if there is none: right behind the method's closing quote.
-pub fn request_to_modern(splice: &mut Splice, text: &str, params: &Params, behind: usize, fields: &str) {
+/// level (`meta`, the fields of `params._meta`), and further fields of `params` itself (`more`, or nothing). `params`
+/// are the places in the text that `splice` edits; `behind` is where `params` is to be put if there is none: right
+/// behind the method's closing quote.
+pub fn request_to_modern(splice: &mut Splice, text: &str, params: &Params, behind: usize, meta: &str, more: &str) {
+    let comma = if more.is_empty() { "" } else { "," };
     match (&params.span, &params.meta) {
-        (_, Some(Meta { span, .. })) => insert_field(splice, text, span.clone(), Bytes::from(fields.to_owned())),
-        (Some(span), None) => {
-            insert_field(splice, text, span.clone(), Bytes::from(format!(r#""_meta":{{{fields}}}"#)));
+        (Some(span), Some(Meta { span: meta_span, .. })) => {
+            if !more.is_empty() {
+                insert_field(splice, text, span.clone(), Bytes::from(more.to_owned()));
+            }
+            insert_field(splice, text, meta_span.clone(), Bytes::from(meta.to_owned()));
         }
-        (None, None) => splice.insert(behind, Bytes::from(format!(r#","params":{{"_meta":{{{fields}}}}}"#))),
+        (Some(span), None) => {
+            insert_field(splice, text, span.clone(), Bytes::from(format!(r#""_meta":{{{meta}}}{comma}{more}"#)));
+        }
+        (None, _) => {
+            splice.insert(behind, Bytes::from(format!(r#","params":{{"_meta":{{{meta}}}{comma}{more}}}"#)));
+        }
+    }
+}
+
+/// Takes what only a modern request carries out of `params._meta`, for a legacy server: to a server that speaks both
+/// eras these fields would make a request modern, and an old one may refuse what it does not know.
+pub fn request_to_legacy(splice: &mut Splice, text: &str, params: &Params) {
+    if let Some(meta) = &params.meta {
+        drop_fields(splice, text, meta.span.clone(), |name| {
+            matches!(
+                name,
+                key::PROTOCOL_VERSION | key::CLIENT_CAPABILITIES | key::CLIENT_INFO | key::LOG_LEVEL
+            )
+        });
     }
 }
 
@@ -93,14 +115,19 @@ fn insert_field(splice: &mut Splice, text: &str, object: Span, fields: impl Into
 /// Takes the fields of the modern era out of a result that goes to a legacy client. Whole fields go, with the comma
 /// that set them apart.
 pub fn result_to_legacy(splice: &mut Splice, text: &str, at: Span) {
-    let result = &text[at.clone()];
+    drop_fields(splice, text, at, |name| matches!(name, "resultType" | "ttlMs" | "cacheScope"));
+}
+
+/// Takes the fields that `drop` names out of the object at `at`.
+fn drop_fields(splice: &mut Splice, text: &str, at: Span, drop: impl Fn(&str) -> bool) {
+    let object = &text[at.clone()];
     let mut places = Vec::new();
     let mut previous_end = 1;
-    let walked = skim::each_field(result, |key, span| {
+    let walked = skim::each_field(object, |key, span| {
         // A field reaches from the end of the one before it to its own end.
         let reach = previous_end..span.end;
         previous_end = span.end;
-        places.push((reach, matches!(key, "resultType" | "ttlMs" | "cacheScope")));
+        places.push((reach, drop(key)));
         Ok(())
     });
     if walked.is_err() {
@@ -171,6 +198,17 @@ mod tests {
     }
 
     #[test]
+    fn a_legacy_server_does_not_see_what_only_modern_requests_carry() {
+        let text = r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28", "progressToken":1,"io.modelcontextprotocol/clientCapabilities":{}},"name":"x"}}"#;
+        let message = Message::parse(Bytes::from_static(text.as_bytes())).unwrap();
+        let params = Params::read(&message).unwrap();
+        let mut splice = Splice::new(message.text().clone());
+        request_to_legacy(&mut splice, text, &params);
+        let expected = r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{ "progressToken":1},"name":"x"}}"#;
+        assert_eq!(splice.to_bytes(0), expected);
+    }
+
+    #[test]
     fn a_legacy_request_gains_its_meta_wherever_there_is_room() {
         for (text, expected) in [
             (r#"{"jsonrpc":"2.0","id":1,"method":"m"}"#, r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{"v":1}}}"#),
@@ -187,8 +225,12 @@ mod tests {
             let params = Params::read(&message).unwrap();
             let mut splice = Splice::new(message.text().clone());
             let behind = message.method_span().unwrap().end + 1;
-            request_to_modern(&mut splice, text, &params, behind, r#""v":1"#);
+            request_to_modern(&mut splice, text, &params, behind, r#""v":1"#, "");
             assert_eq!(splice.to_bytes(0), expected);
+            let mut splice = Splice::new(message.text().clone());
+            request_to_modern(&mut splice, text, &params, behind, r#""v":1"#, r#""more":2"#);
+            let edited = Message::parse(splice.to_bytes(0)).unwrap();
+            assert_eq!(skim::field_text(edited.params(), "more"), Some("2"));
         }
     }
 }

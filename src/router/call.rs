@@ -8,16 +8,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::base::{Era, Error, ErrorKind, Level};
+use crate::base::{Era, Error, ErrorKind, Level, SealKey};
 use crate::protocol::{Kind, Message, Params, Splice, method, params, skim, translate};
 use crate::supervisor::Admission;
 use crate::telemetry::{MethodLabel, Outcome};
 use crate::upstream::{Call, Delivery, Event, Fault};
 
 use super::limit::InFlight;
-use super::prepare;
+use super::prepare::{self, Round};
+use super::question::{InputRequired, Question};
 use super::request::{Reply, Request};
 use super::resolve::Target;
+use super::state;
 
 /// What the watcher of a call sees next.
 #[derive(Debug)]
@@ -26,6 +28,9 @@ pub enum Step {
     Note(Bytes),
     /// The reply. The last step.
     Done(Reply),
+    /// The server wants to know something first; [`ClientCall::resume`] goes on with the answers. Until then the
+    /// deadline rests.
+    Ask(Vec<Question>),
     /// Nothing has happened until the time that the watcher named.
     Silent,
 }
@@ -35,6 +40,10 @@ pub struct ClientCall {
     request: Request,
     target: Target,
     sent: Sent,
+    /// What this round of the request carries.
+    round: Round,
+    rounds: usize,
+    key: SealKey,
     received: Instant,
     timeout: Duration,
     deadline: Instant,
@@ -52,8 +61,20 @@ pub(super) struct Sent {
     pub at: Instant,
 }
 
+/// Rounds of questions in one call. The specification names no number; forms of more than a few pages are tools that
+/// have lost their way.
+const MAX_ROUNDS: usize = 16;
+
 impl ClientCall {
-    pub(super) fn new(request: Request, target: Target, sent: Sent, received: Instant, place: InFlight) -> ClientCall {
+    pub(super) fn new(
+        request: Request,
+        target: Target,
+        sent: Sent,
+        round: Round,
+        key: SealKey,
+        received: Instant,
+        place: InFlight,
+    ) -> ClientCall {
         let config = target.server.config();
         let timeout = match &target.name {
             Some(tool) if request.message.method() == method::TOOLS_CALL => config.tool_timeout(tool),
@@ -64,6 +85,9 @@ impl ClientCall {
             request,
             target,
             sent,
+            round,
+            rounds: 1,
+            key,
             received,
             timeout,
             deadline,
@@ -97,7 +121,11 @@ impl ClientCall {
                 }
                 Some(Event::Reply(reply)) => {
                     self.sent.admission.succeed();
-                    return Step::Done(self.reply(&reply));
+                    return match self.asks(&reply) {
+                        None => Step::Done(self.reply(&reply)),
+                        Some(Ok(questions)) => Step::Ask(questions),
+                        Some(Err(error)) => Step::Done(self.fail(&error)),
+                    };
                 }
                 Some(Event::Failed(fault)) => match self.send_again(fault).await {
                     Ok(()) => {}
@@ -121,10 +149,38 @@ impl ClientCall {
             return Err(fault.error);
         }
         self.resent = true;
-        self.sent = tokio::time::timeout_at(self.deadline, send(&self.request, &self.target))
+        self.sent = tokio::time::timeout_at(self.deadline, send(&self.request, &self.target, &self.round))
             .await
             .unwrap_or(Err(fault.error))?;
         Ok(())
+    }
+
+    /// Goes on with the answers to the questions that were asked last, as raw JSON results by key. The deadline
+    /// starts anew.
+    pub async fn resume(&mut self, answers: Vec<(String, Bytes)>) -> Result<(), Error> {
+        self.round.answers = answers;
+        self.sent = send(&self.request, &self.target, &self.round).await?;
+        self.rounds += 1;
+        let longest = self.target.server.config().max_call_time.max(self.timeout);
+        (self.deadline, self.latest) = (self.sent.at + self.timeout, self.sent.at + longest);
+        Ok(())
+    }
+
+    /// The questions of a modern server for a legacy client. A modern client gets the asking result itself.
+    fn asks(&mut self, reply: &Message) -> Option<Result<Vec<Question>, Error>> {
+        if self.request.era == Era::Modern || self.sent.admission.live.peer.era() == Era::Legacy || reply.kind() == Kind::Error {
+            return None;
+        }
+        let asked = InputRequired::read(reply.payload())?;
+        if self.rounds >= MAX_ROUNDS {
+            let text = format!("server '{}' asked questions {MAX_ROUNDS} times over", self.target.server.name());
+            return Some(Err(Error::new(ErrorKind::ServerFailed, text)));
+        }
+        if let Err(error) = asked.check(self.request.capabilities) {
+            return Some(Err(error));
+        }
+        self.round = Round { state: asked.state, answers: Vec::new() };
+        Some(Ok(asked.questions))
     }
 
     fn overdue(&mut self) -> Reply {
@@ -179,10 +235,21 @@ impl ClientCall {
                     translate::result_to_modern(&mut splice, text, payload, info, cacheable);
                 }
                 (Era::Legacy, Era::Modern) => translate::result_to_legacy(&mut splice, text, payload),
+                (Era::Modern, Era::Modern) => self.seal_state(&mut splice, text, payload),
                 _ => {}
             }
         }
         Reply { message: splice.to_bytes(0), status }
+    }
+
+    /// The state of a server that asks goes to the client under our own seal.
+    fn seal_state(&self, splice: &mut Splice, text: &str, payload: skim::Span) {
+        let result = &text[payload.clone()];
+        let Some(state) = InputRequired::read(result).and_then(|asked| asked.state) else { return };
+        if let Some(at) = skim::field(result, "requestState") {
+            let sealed = state::seal(&self.key, &self.request, &state);
+            splice.replace(payload.start + at.start..payload.start + at.end, sealed);
+        }
     }
 
     /// The HTTP status of a server's error, and the code in the client's era: `-32002` has become `-32602`.
@@ -241,11 +308,11 @@ impl Drop for ClientCall {
 
 /// Sends a request. If it turns out at once that it cannot have been executed, it is sent once more, to the server as
 /// it is by then.
-pub(super) async fn send(request: &Request, target: &Target) -> Result<Sent, Error> {
+pub(super) async fn send(request: &Request, target: &Target, round: &Round) -> Result<Sent, Error> {
     let mut last = None;
     for _ in 0..ATTEMPTS {
         let admission = target.server.admit().await?;
-        match admission.live.link.call(&prepare::outgoing(request, target, &admission.live)) {
+        match admission.live.link.call(&prepare::outgoing(request, target, &admission.live, round)) {
             Ok(call) => return Ok(Sent { call, admission, at: Instant::now() }),
             Err(fault) if fault.delivery == Delivery::NotDelivered && fault.error.kind != ErrorKind::Overloaded => {
                 last = Some(fault.error);

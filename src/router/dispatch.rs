@@ -5,18 +5,20 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::base::{Era, Error, ErrorKind, Level, Version};
+use crate::base::{Era, Error, ErrorKind, Level, SealKey, Version};
 use crate::catalog::{CatalogHandle, Introduction, View};
 use crate::protocol::params::key;
 use crate::protocol::{method, params};
-use crate::supervisor::{Fleet, ServerHandle};
+use crate::supervisor::{Fleet, ServerHandle, Subscription};
 use crate::telemetry::{MethodLabel, Outcome, RequestMetrics};
 use crate::upstream::ListKind;
 
 use super::call::{self, ClientCall, Sent};
 use super::limit::{Gate, InFlight};
+use super::prepare::Round;
 use super::request::{Answer, Endpoint, Reply, Request};
 use super::resolve::{self, Target};
+use super::state;
 
 /// What the gateway's own answers are counted under.
 const OWN_METRICS: &str = "trunkline";
@@ -30,13 +32,14 @@ struct Inner {
     catalog: CatalogHandle,
     gate: Gate,
     own: RequestMetrics,
+    key: SealKey,
 }
 
 impl Router {
-    /// A router that lets `max_in_flight` requests in at once.
-    pub fn new(fleet: Fleet, catalog: CatalogHandle, max_in_flight: usize) -> Router {
+    /// A router that lets `max_in_flight` requests in at once and seals what servers leave with clients with `key`.
+    pub fn new(fleet: Fleet, catalog: CatalogHandle, max_in_flight: usize, key: SealKey) -> Router {
         let own = RequestMetrics::for_server(OWN_METRICS);
-        Router(Arc::new(Inner { fleet, catalog, gate: Gate::new(max_in_flight), own }))
+        Router(Arc::new(Inner { fleet, catalog, gate: Gate::new(max_in_flight), own, key }))
     }
 
     /// The endpoint of the server `name`.
@@ -66,8 +69,9 @@ impl Router {
             return Answer::Ready(self.finish(&request, outcome, received));
         }
         match self.forward(&request).await {
-            Ok((target, sent, place)) => {
-                Answer::Call(Box::new(ClientCall::new(request, target, sent, received, place)))
+            Ok((target, sent, round, place)) => {
+                let key = self.0.key.clone();
+                Answer::Call(Box::new(ClientCall::new(request, target, sent, round, key, received, place)))
             }
             Err(error) => {
                 debug!(method = request.message.method(), %error, "refused");
@@ -85,6 +89,29 @@ impl Router {
             r#"{{"protocolVersion":"{version}","capabilities":{},"serverInfo":{}{instructions}}}"#,
             intro.capabilities, intro.server_info
         ))
+    }
+
+    /// Subscribes to the resource that a request of a legacy client names.
+    pub async fn subscribe(&self, request: &Request) -> Result<Subscription, Error> {
+        let target = resolve::resolve(request, &self.0.catalog, &self.0.fleet).await?;
+        self.subscribe_at(target).await
+    }
+
+    /// Subscribes to a resource at an endpoint; an error if it is nobody's, or cannot be subscribed to.
+    pub async fn subscribe_to(&self, endpoint: &Endpoint, uri: &str) -> Result<Subscription, Error> {
+        let target = match endpoint {
+            Endpoint::Server(server) => Target { server: server.clone(), rename: None, name: Some(uri.to_owned()) },
+            Endpoint::Merged => resolve::owned(uri.into(), &self.0.catalog)?,
+        };
+        self.subscribe_at(target).await
+    }
+
+    async fn subscribe_at(&self, target: Target) -> Result<Subscription, Error> {
+        if !target.server.can_subscribe() {
+            let text = format!("server '{}' does not offer subscriptions", target.server.name());
+            return Err(Error::new(ErrorKind::MethodNotFound, text));
+        }
+        Ok(target.server.subscribe(&target.name.unwrap_or_default()).await)
     }
 
     /// What is answered from snapshots, without a server; `None` for everything else.
@@ -146,7 +173,7 @@ impl Router {
         Ok(b"{}".to_vec())
     }
 
-    async fn forward(&self, request: &Request) -> Result<(Target, Sent, InFlight), Error> {
+    async fn forward(&self, request: &Request) -> Result<(Target, Sent, Round, InFlight), Error> {
         let gate = &self.0.gate;
         let place = gate.enter().ok_or_else(|| {
             let text = format!("the gateway has {} requests in flight, as many as it may (max_in_flight); try again later", gate.cap());
@@ -156,8 +183,12 @@ impl Router {
         if let (Era::Modern, Some(level)) = (request.era, request.log_level) {
             target.server.want_log_level(level);
         }
-        let sent = call::send(request, &target).await?;
-        Ok((target, sent, place))
+        let mut round = Round::default();
+        if let (Era::Modern, Some(span)) = (request.era, &request.params.request_state) {
+            round.state = Some(state::open(&self.0.key, request, &request.message.as_str()[span.clone()])?);
+        }
+        let sent = call::send(request, &target, &round).await?;
+        Ok((target, sent, round, place))
     }
 
     fn finish(&self, request: &Request, outcome: Result<Vec<u8>, Error>, received: Instant) -> Reply {

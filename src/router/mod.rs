@@ -9,10 +9,13 @@ mod call;
 mod dispatch;
 mod limit;
 mod prepare;
+mod question;
 mod request;
 mod resolve;
+mod state;
 
 pub use call::{ClientCall, Step};
 pub use dispatch::Router;
 pub use limit::Gate;
+pub use question::Question;
 pub use request::{Answer, Endpoint, Reply, Request};

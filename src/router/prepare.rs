@@ -1,8 +1,10 @@
 //! The edits that a request needs on its way to a server.
 
+use bytes::Bytes;
+
 use crate::base::{Era, Level, Version};
 use crate::protocol::params::key;
-use crate::protocol::{Patch, Splice, method, translate};
+use crate::protocol::{Patch, Splice, method, skim, translate};
 use crate::supervisor::Live;
 use crate::upstream::{Outgoing, own_info};
 
@@ -14,7 +16,8 @@ use super::resolve::Target;
 const USUAL_LEVEL: Level = Level::Info;
 
 /// Makes the outgoing request: our id, our progress token, the server's own name, and what its era requires.
-pub(super) fn outgoing(request: &Request, target: &Target, live: &Live) -> Outgoing {
+/// `round` is what a further round of a request with questions adds; see [`Round`].
+pub(super) fn outgoing(request: &Request, target: &Target, live: &Live, round: &Round) -> Outgoing {
     let message = &request.message;
     let mut splice = Splice::new(message.text().clone());
     if let Some(id) = message.id_span() {
@@ -26,13 +29,47 @@ pub(super) fn outgoing(request: &Request, target: &Target, live: &Live) -> Outgo
     if let Some((span, name)) = &target.rename {
         splice.replace(span.clone(), name.clone());
     }
-    if live.peer.era() == Era::Modern && request.era == Era::Legacy {
-        let behind = message.method_span().map_or(0, |span| span.end + 1);
-        translate::request_to_modern(&mut splice, message.as_str(), &request.params, behind, &meta(request));
+    match (request.era, live.peer.era()) {
+        (Era::Legacy, Era::Modern) => {
+            let behind = message.method_span().map_or(0, |span| span.end + 1);
+            translate::request_to_modern(&mut splice, message.as_str(), &request.params, behind, &meta(request), &round.fields());
+        }
+        (Era::Modern, Era::Modern) => {
+            if let (Some(span), Some(state)) = (&request.params.request_state, &round.state) {
+                splice.replace(span.clone(), state.clone());
+            }
+        }
+        (Era::Modern, Era::Legacy) => translate::request_to_legacy(&mut splice, message.as_str(), &request.params),
+        _ => {}
     }
     let method = message.method_span().map(|span| message.slice(span)).unwrap_or_default();
     let name = target.name.clone().filter(|_| method::is_named(message.method()));
     Outgoing { message: splice, method, name, headers: request.headers.clone(), client: true }
+}
+
+/// What a request carries beyond its first round.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Round {
+    /// The server's own `requestState`, raw JSON.
+    pub state: Option<String>,
+    /// Answers by key, raw JSON, for a modern server on behalf of a legacy client.
+    pub answers: Vec<(String, Bytes)>,
+}
+
+impl Round {
+    /// The fields that `params` gains.
+    fn fields(&self) -> String {
+        if self.answers.is_empty() && self.state.is_none() {
+            return String::new();
+        }
+        let answers: Vec<String> = self
+            .answers
+            .iter()
+            .map(|(key, answer)| format!("{}:{}", skim::quote(key), String::from_utf8_lossy(answer)))
+            .collect();
+        let state = self.state.as_ref().map(|state| format!(r#","requestState":{state}"#)).unwrap_or_default();
+        format!(r#""inputResponses":{{{}}}{state}"#, answers.join(","))
+    }
 }
 
 /// The place of the client's progress token.
@@ -40,14 +77,14 @@ pub(super) fn progress_token(request: &Request) -> Option<crate::protocol::Span>
     request.params.meta.as_ref().and_then(|meta| meta.progress_token.clone())
 }
 
-/// The `_meta` fields of a legacy client's request to a modern server. The client's own capabilities are not
-/// declared: it could not be asked in the way of the modern era.
+/// The `_meta` fields of a legacy client's request to a modern server.
 fn meta(request: &Request) -> String {
     format!(
-        r#""{}":"{}","{}":{{}},"{}":{},"{}":"{}""#,
+        r#""{}":"{}","{}":{},"{}":{},"{}":"{}""#,
         key::PROTOCOL_VERSION,
         Version::LATEST_MODERN,
         key::CLIENT_CAPABILITIES,
+        request.capabilities.to_json(),
         key::CLIENT_INFO,
         own_info(),
         key::LOG_LEVEL,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
 use crate::base::{Era, Error, Level};
-use crate::protocol::{Message, Params, RawId, write};
+use crate::protocol::{ClientCapabilities, Message, Params, RawId, write};
 use crate::supervisor::ServerHandle;
 use crate::telemetry::EndpointKind;
 
@@ -53,6 +53,8 @@ pub struct Request {
     /// The lowest log level that the client wants to see; none means none for a modern client, and the server's own
     /// choice for a legacy one.
     pub log_level: Option<Level>,
+    /// What the client can be asked.
+    pub capabilities: ClientCapabilities,
     /// `Mcp-Param-*` headers, which go on to HTTP servers.
     pub headers: Vec<(HeaderName, HeaderValue)>,
 }

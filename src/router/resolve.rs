@@ -50,13 +50,29 @@ fn resolve_single(request: &Request, server: &ServerHandle, method: &str) -> Res
     let (span, field) = match method {
         method::TOOLS_CALL | method::PROMPTS_GET => (&request.params.name, "name"),
         method::RESOURCES_READ | method::SUBSCRIBE | method::UNSUBSCRIBE => (&request.params.uri, "uri"),
-        _ => return Ok(Target { server: server.clone(), rename: None, name: None }),
+        _ => {
+            let task = params::string_at(&request.message, &request.params.task_id);
+            return Ok(Target { server: server.clone(), rename: None, name: task.map(Cow::into_owned) });
+        }
     };
     let name = string(request, span, field)?;
-    if method == method::TOOLS_CALL && !server.config().tools.permits(&name) {
+    if method == method::TOOLS_CALL && is_hidden(server, &name) {
         return Err(unknown(ListKind::Tools, &name));
     }
     Ok(Target { server: server.clone(), rename: None, name: Some(name.into_owned()) })
+}
+
+/// Whether a filter hides a tool. Where there is a filter, a name that the server does not list is refused in the same
+/// words, so that the two cannot be told apart.
+fn is_hidden(server: &ServerHandle, name: &str) -> bool {
+    let filter = &server.config().tools;
+    if filter.allow.is_empty() && filter.deny.is_empty() {
+        return false;
+    }
+    let listed = |entry: &Bytes| {
+        std::str::from_utf8(entry).ok().and_then(|entry| skim::string_field(entry, "name")).is_some_and(|own| own == name)
+    };
+    !filter.permits(name) || !server.offer().list(ListKind::Tools).entries().iter().any(listed)
 }
 
 async fn named(
@@ -105,7 +121,7 @@ fn look_up(name: &str, span: &Option<Span>, kind: ListKind, catalog: &CatalogHan
     })
 }
 
-fn owned(uri: Cow<'_, str>, catalog: &CatalogHandle) -> Result<Target, Error> {
+pub(super) fn owned(uri: Cow<'_, str>, catalog: &CatalogHandle) -> Result<Target, Error> {
     let current = catalog.current();
     match current.merged.owner(&uri) {
         Owner::One(server) => {
@@ -114,7 +130,7 @@ fn owned(uri: Cow<'_, str>, catalog: &CatalogHandle) -> Result<Target, Error> {
         Owner::Several(names) => {
             let names: Vec<String> = names.iter().map(|name| format!("/mcp/{name}")).collect();
             let text = format!("resource '{uri}' may belong to several servers; ask at {}", names.join(" or "));
-            Err(Error::new(ErrorKind::ResourceNotFound, text).with_data(uri_data(&uri)))
+            Err(Error::new(ErrorKind::InvalidParams, text).with_data(uri_data(&uri)))
         }
         Owner::None => Err(Error::new(
             ErrorKind::ResourceNotFound,

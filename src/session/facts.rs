@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::base::Version;
-use crate::base::seal::SealKey;
+use crate::base::{SealKey, Version};
+use crate::protocol::ClientCapabilities;
 
 /// Sets session ids apart from everything else that is sealed with the same key.
 const PURPOSE: &[u8] = b"trunkline session v1";
@@ -19,6 +19,8 @@ pub struct Facts {
     pub endpoint: String,
     /// Who opened it.
     pub principal: String,
+    /// What the client can be asked.
+    pub capabilities: ClientCapabilities,
     /// When it was opened, in whole seconds since 1970.
     pub issued: u64,
     /// The client's name, cut short.
@@ -41,7 +43,7 @@ impl Facts {
     /// The session id.
     pub fn seal(&self, key: &SealKey) -> String {
         let version = Version::ALL.iter().position(|known| *known == self.version).unwrap_or(0);
-        let mut payload = vec![version as u8];
+        let mut payload = vec![version as u8, self.capabilities.bits()];
         payload.extend_from_slice(&self.issued.to_be_bytes());
         for text in [&self.endpoint, &self.principal, &self.client_name, &self.client_version] {
             let kept = cut(text);
@@ -54,7 +56,7 @@ impl Facts {
     /// Reads a session id; `None` for anything that this key has not sealed as one.
     pub fn open(id: &str, key: &SealKey) -> Option<Facts> {
         let payload = key.open(PURPOSE, id)?;
-        let (version, rest) = payload.split_first()?;
+        let ([version, capabilities], rest) = payload.split_first_chunk::<2>()?;
         let (issued, mut rest) = rest.split_at_checked(8)?;
         let mut text = || {
             let (length, tail) = rest.split_first()?;
@@ -64,6 +66,7 @@ impl Facts {
         };
         Some(Facts {
             version: *Version::ALL.get(usize::from(*version))?,
+            capabilities: ClientCapabilities::from_bits(*capabilities),
             issued: u64::from_be_bytes(issued.try_into().ok()?),
             endpoint: text()?,
             principal: text()?,
@@ -96,6 +99,7 @@ mod tests {
             version: Version::V2025_06_18,
             endpoint: "files".to_owned(),
             principal: String::new(),
+            capabilities: ClientCapabilities::read(r#"{"sampling":{},"roots":{}}"#),
             issued: 1_000_000,
             client_name: "client".to_owned(),
             client_version: "1.2".to_owned(),

@@ -14,10 +14,12 @@ use tracing::debug;
 use crate::base::{Error, ErrorKind, ServerName};
 use crate::catalog::{CatalogHandle, Changed};
 use crate::protocol::params::key;
-use crate::protocol::{RawId, method, sse, write};
+use crate::protocol::{RawId, method, skim, sse, write};
+use crate::supervisor::{Fleet, Updated};
 use crate::upstream::ListKind;
 
 use super::queue::{self, Reader, Writer};
+use super::watched::Watched;
 
 /// A silent stream gets a comment this often: proxies and browsers close a connection that is silent for half a
 /// minute or a minute.
@@ -45,6 +47,7 @@ struct Listener {
     wants: Wants,
     /// The id of the listen request, which a modern client finds in every notification.
     subscription: Option<RawId>,
+    watched: Arc<Watched>,
     writer: Writer,
 }
 
@@ -73,20 +76,26 @@ pub struct Listening {
 impl Hub {
     /// A hub for at most `cap` streams; it follows the catalog until `shutdown`, and then ends every stream in good
     /// order.
-    pub fn start(catalog: &CatalogHandle, cap: usize, shutdown: CancellationToken) -> Hub {
+    pub fn start(catalog: &CatalogHandle, fleet: &Fleet, cap: usize, shutdown: CancellationToken) -> Hub {
         let hub = Hub(Arc::new(Inner { listeners: Mutex::default(), next: AtomicU64::new(0), cap }));
-        let (follower, changes) = (hub.clone(), catalog.changes());
-        tokio::spawn(async move { follower.follow(changes, shutdown).await });
+        let (follower, changes, updates) = (hub.clone(), catalog.changes(), fleet.updates());
+        tokio::spawn(async move { follower.follow(changes, updates, shutdown).await });
         hub
     }
 
     /// Opens a stream at an endpoint. For a modern client `subscription` is the id of its listen request; the
     /// acknowledgement is on the stream before anything else can be.
-    pub fn listen(&self, endpoint: Option<ServerName>, wants: Wants, subscription: Option<RawId>) -> Result<Listening, Error> {
+    pub fn listen(
+        &self,
+        endpoint: Option<ServerName>,
+        wants: Wants,
+        watched: Arc<Watched>,
+        subscription: Option<RawId>,
+    ) -> Result<Listening, Error> {
         let (writer, reader) = queue::queue();
         if let Some(id) = &subscription {
             // The reader is in our hands, so the queue cannot be gone.
-            let _ = writer.push(acknowledgement(id, wants));
+            let _ = writer.push(acknowledgement(id, wants, &watched.uris()));
         }
         let key = self.0.next.fetch_add(1, Ordering::Relaxed);
         let mut listeners = self.lock();
@@ -94,7 +103,7 @@ impl Hub {
             let text = format!("the gateway has {} event streams open, as many as it may (max_streams)", self.0.cap);
             return Err(Error::new(ErrorKind::Overloaded, text));
         }
-        listeners.insert(key, Listener { endpoint, wants, subscription, writer: writer.clone() });
+        listeners.insert(key, Listener { endpoint, wants, subscription, watched, writer: writer.clone() });
         drop(listeners);
         Ok(Listening { reader, writer, key, hub: self.clone() })
     }
@@ -104,7 +113,12 @@ impl Hub {
         self.lock().len()
     }
 
-    async fn follow(self, mut changes: broadcast::Receiver<Changed>, shutdown: CancellationToken) {
+    async fn follow(
+        self,
+        mut changes: broadcast::Receiver<Changed>,
+        mut updates: broadcast::Receiver<Updated>,
+        shutdown: CancellationToken,
+    ) {
         let mut tick = tokio::time::interval(KEEP_ALIVE_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -115,6 +129,12 @@ impl Hub {
                     Ok(changed) => self.announce(Some(&changed)),
                     // Too far behind to know what was missed: everything may have changed.
                     Err(broadcast::error::RecvError::Lagged(_)) => self.announce(None),
+                    Err(broadcast::error::RecvError::Closed) => return self.end_all(),
+                },
+                updated = updates.recv() => match updated {
+                    Ok(updated) => self.update(&updated),
+                    // What was missed is heard of with the next update of the same resource.
+                    Err(broadcast::error::RecvError::Lagged(missed)) => debug!(missed, "updates came too fast"),
                     Err(broadcast::error::RecvError::Closed) => return self.end_all(),
                 },
                 _ = tick.tick() => self.keep_alive(),
@@ -147,6 +167,18 @@ impl Hub {
                     }
                 }
             }
+        }
+    }
+
+    fn update(&self, updated: &Updated) {
+        let uri = skim::quote(&updated.uri);
+        for listener in self.lock().values().filter(|listener| listener.watched.covers(updated)) {
+            let params = match &listener.subscription {
+                Some(id) => format!(r#"{{{},"uri":{uri}}}"#, subscription_meta(id)),
+                None => format!(r#"{{"uri":{uri}}}"#),
+            };
+            let text = write::notification(method::RESOURCE_UPDATED, Some(&params));
+            let _ = listener.writer.push(sse::event(None, &[&text]));
         }
     }
 
@@ -183,15 +215,19 @@ fn subscription_meta(id: &RawId) -> String {
     format!(r#""_meta":{{"{}":{}}}"#, key::SUBSCRIPTION_ID, String::from_utf8_lossy(id.as_bytes()))
 }
 
-fn acknowledgement(id: &RawId, wants: Wants) -> Bytes {
-    let accepted: Vec<&str> = [
+fn acknowledgement(id: &RawId, wants: Wants, uris: &[String]) -> Bytes {
+    let mut accepted: Vec<String> = [
         (wants.tools, r#""toolsListChanged":true"#),
         (wants.prompts, r#""promptsListChanged":true"#),
         (wants.resources, r#""resourcesListChanged":true"#),
     ]
     .into_iter()
-    .filter_map(|(wanted, field)| wanted.then_some(field))
+    .filter_map(|(wanted, field)| wanted.then(|| field.to_owned()))
     .collect();
+    if !uris.is_empty() {
+        let uris: Vec<String> = uris.iter().map(|uri| skim::quote(uri)).collect();
+        accepted.push(format!(r#""resourceSubscriptions":[{}]"#, uris.join(",")));
+    }
     let params = format!(r#"{{{},"notifications":{{{}}}}}"#, subscription_meta(id), accepted.join(","));
     sse::event(None, &[&write::notification(method::ACKNOWLEDGED, Some(&params))])
 }

@@ -9,8 +9,10 @@ mod facts;
 mod hub;
 mod queue;
 mod sessions;
+mod watched;
 
 pub use facts::Facts;
 pub use hub::{Hub, KEEP_ALIVE_EVERY, Listening, Wants};
 pub use queue::{Gone, Reader, Writer, queue};
-pub use sessions::{Session, SessionOptions, Sessions, StreamHold, Ticket};
+pub use sessions::{Asked, Client, Session, SessionOptions, Sessions, StreamHold, Ticket};
+pub use watched::Watched;

@@ -6,16 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::base::seal::SealKey;
 use crate::base::{Error, ErrorKind, Level, Version};
-use crate::protocol::RawId;
+use crate::protocol::{ClientCapabilities, Message, RawId, id};
 use crate::store::Store;
 
 use super::facts::{Facts, seconds};
+use super::watched::Watched;
 use super::queue::Writer;
 
 /// How the sessions behave.
@@ -42,6 +43,17 @@ struct Inner {
     started: Instant,
 }
 
+/// What a client says of itself at `initialize`.
+#[derive(Clone, Debug, Default)]
+pub struct Client {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// What it can be asked.
+    pub capabilities: ClientCapabilities,
+}
+
 /// One session.
 #[derive(Debug)]
 pub struct Session {
@@ -51,6 +63,11 @@ pub struct Session {
     log_level: AtomicU8,
     calls: Mutex<Vec<(RawId, Arc<Notify>)>>,
     streams: AtomicU8,
+    /// Questions that the client has not answered yet, by the number we asked them under.
+    questions: Mutex<HashMap<u64, oneshot::Sender<Message>>>,
+    next_question: AtomicU64,
+    /// Resources that the client wants to hear of.
+    watched: Arc<Watched>,
     /// The client's GET stream.
     stream: Mutex<Option<Writer>>,
     /// Seconds since the gateway started.
@@ -80,14 +97,15 @@ impl Sessions {
     }
 
     /// Opens a session.
-    pub fn open(&self, version: Version, endpoint: &str, client: (String, String)) -> Result<Arc<Session>, Error> {
+    pub fn open(&self, version: Version, endpoint: &str, client: Client) -> Result<Arc<Session>, Error> {
         let facts = Facts {
             version,
             endpoint: endpoint.to_owned(),
             principal: String::new(),
+            capabilities: client.capabilities,
             issued: seconds(SystemTime::now()),
-            client_name: client.0,
-            client_version: client.1,
+            client_name: client.name,
+            client_version: client.version,
         };
         let id: Arc<str> = facts.seal(&self.0.options.key).into();
         self.enter(id, facts)
@@ -173,6 +191,9 @@ impl Sessions {
             log_level: AtomicU8::new(0),
             calls: Mutex::default(),
             streams: AtomicU8::new(0),
+            watched: Arc::default(),
+            questions: Mutex::default(),
+            next_question: AtomicU64::new(1),
             stream: Mutex::default(),
             last_used: AtomicU64::new(self.now()),
         });
@@ -242,6 +263,35 @@ impl Session {
         }
     }
 
+    /// What the client can be asked.
+    pub fn capabilities(&self) -> ClientCapabilities {
+        self.facts.capabilities
+    }
+
+    /// Resources that the client wants to hear of.
+    pub fn watched(&self) -> &Arc<Watched> {
+        &self.watched
+    }
+
+    /// Prepares a question: the id to ask it under, and where its answer will be.
+    pub fn ask(self: &Arc<Self>) -> Asked {
+        let number = self.next_question.fetch_add(1, Ordering::Relaxed);
+        let (answer, answered) = oneshot::channel();
+        self.lock_questions().insert(number, answer);
+        Asked { session: Arc::clone(self), number, answered }
+    }
+
+    /// Takes the client's answer to a question; false if nobody waits for it.
+    pub fn answer(&self, message: Message) -> bool {
+        let number = message.id_bytes().and_then(id::minted);
+        let waiting = number.and_then(|number| self.lock_questions().remove(&number));
+        waiting.is_some_and(|waiting| waiting.send(message).is_ok())
+    }
+
+    fn lock_questions(&self) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Sender<Message>>> {
+        self.questions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Makes `writer` the session's stream: it ends with the session, and the stream before it ends now, because a
     /// client that opens another has lost or left the first.
     pub fn set_stream(&self, writer: Writer) {
@@ -258,7 +308,7 @@ impl Session {
     }
 
     fn is_idle(&self) -> bool {
-        self.streams.load(Ordering::Relaxed) == 0 && self.lock().is_empty()
+        self.streams.load(Ordering::Relaxed) == 0 && self.lock().is_empty() && self.watched.is_empty()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(RawId, Arc<Notify>)>> {
@@ -273,7 +323,38 @@ pub struct Ticket {
     cancel: Arc<Notify>,
 }
 
+/// A question on its way. Dropping it means that nobody waits for the answer any more.
+#[derive(Debug)]
+pub struct Asked {
+    session: Arc<Session>,
+    number: u64,
+    answered: oneshot::Receiver<Message>,
+}
+
+impl Asked {
+    /// The id of the request to the client.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The client's answer; `None` if its session has gone.
+    pub async fn answer(&mut self) -> Option<Message> {
+        (&mut self.answered).await.ok()
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.session.lock_questions().remove(&self.number);
+    }
+}
+
 impl Ticket {
+    /// The session that the call belongs to.
+    pub fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
     /// Resolves when the client has withdrawn the call.
     pub async fn cancelled(&self) {
         self.cancel.notified().await;
@@ -322,7 +403,7 @@ mod tests {
     }
 
     fn open(sessions: &Sessions) -> Arc<Session> {
-        sessions.open(Version::LATEST_LEGACY, "", ("c".to_owned(), "1".to_owned())).unwrap()
+        sessions.open(Version::LATEST_LEGACY, "", Client::default()).unwrap()
     }
 
     #[tokio::test]
@@ -388,6 +469,7 @@ mod tests {
             version: Version::LATEST_LEGACY,
             endpoint: "x".repeat(24),
             principal: String::new(),
+            capabilities: ClientCapabilities::NONE,
             issued: 0,
             client_name: "x".repeat(64),
             client_version: "x".repeat(64),

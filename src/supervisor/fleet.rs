@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -16,11 +16,12 @@ use crate::telemetry::{RequestMetrics, names};
 
 use super::admission::{Fuse, Pulse};
 use super::generation::Resources;
-use super::handle::{COMMANDS, ServerHandle, Shared, Status};
+use super::handle::{COMMANDS, ServerHandle, Shared, Status, Updated};
 use super::launch::{Surroundings, era_key};
 use super::machine::State;
 use super::owner::Owner;
 use super::snapshot::Offer;
+use super::subscriptions::Wishes;
 
 /// What a fleet is made from.
 pub struct FleetOptions {
@@ -42,6 +43,7 @@ pub struct Fleet {
     servers: Arc<Vec<ServerHandle>>,
     by_name: Arc<HashMap<ServerName, ServerHandle>>,
     changes: watch::Sender<u64>,
+    updates: broadcast::Sender<Updated>,
     shutdown: CancellationToken,
     owners: TaskTracker,
 }
@@ -55,6 +57,7 @@ impl Fleet {
             metrics: Arc::default(),
             starts: Arc::new(Semaphore::new(options.parallel_starts)),
         };
+        let updates = broadcast::Sender::new(UPDATES);
         let (changes, shutdown, owners) = (watch::Sender::new(0), CancellationToken::new(), TaskTracker::new());
         let mut servers = Vec::new();
         for config in options.servers.into_iter().filter(|server| server.enabled) {
@@ -73,6 +76,8 @@ impl Fleet {
                 log_level: watch::Sender::new(None),
                 metrics: RequestMetrics::for_server(config.name.as_str()),
                 queue_wait: names::QUEUE_WAIT.histogram(&[config.name.as_str()]),
+                wishes: Wishes::default(),
+                updates: updates.clone(),
                 changes: changes.clone(),
                 config,
             });
@@ -80,7 +85,7 @@ impl Fleet {
             servers.push(ServerHandle(shared));
         }
         let by_name = servers.iter().map(|server| (server.name().clone(), server.clone())).collect();
-        Fleet { servers: Arc::new(servers), by_name: Arc::new(by_name), changes, shutdown, owners }
+        Fleet { servers: Arc::new(servers), by_name: Arc::new(by_name), changes, updates, shutdown, owners }
     }
 
     /// The servers in the order of the configuration.
@@ -107,6 +112,11 @@ impl Fleet {
         }
     }
 
+    /// Hears of every update of a subscribed resource from now on.
+    pub fn updates(&self) -> broadcast::Receiver<Updated> {
+        self.updates.subscribe()
+    }
+
     /// Stops every server and waits until the last process is gone.
     pub async fn shutdown(&self) {
         self.shutdown.cancel();
@@ -114,6 +124,10 @@ impl Fleet {
         self.owners.wait().await;
     }
 }
+
+/// Updates that a slow listener may be behind. Who is further behind has missed some, and reads a resource again with
+/// its next update.
+const UPDATES: usize = 1024;
 
 /// A server is wanted from the moment it exists, so nobody who comes early is told that it is stopped.
 const FIRST_STATUS: Status = Status { state: State::Starting, generation: 0, pid: None, last_error: None };

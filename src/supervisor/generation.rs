@@ -230,7 +230,7 @@ async fn serve(context: &Context, link: Link, used_hint: &mut Option<Hint>) -> E
 
     tokio::select! {
         () = listen::pass_log_level(&link, &peer, context.shared.log_level.subscribe()) => Ended::because("ended its streams"),
-        () = listen::follow(&link, &peer) => Ended::because("ended its streams"),
+        () = listen::follow(&link, &peer, &context.shared) => Ended::because("ended its streams"),
         reason = reading::keep_fresh(&link, &peer, &context.shared, &context.resources.store) => Ended::because(reason),
         reason = health::watch(&link, &peer, &context.shared) => {
             Ended { farewell: Farewell::Kill, ..Ended::because(reason) }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use metrics::Histogram;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, mpsc, watch};
 use tokio::time::Instant;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::base::{Error, ErrorKind, Level, ServerName};
 use crate::config;
@@ -18,6 +18,7 @@ use super::admission::{Admission, Fuse, Pulse, retry_after};
 use super::breaker::BreakerState;
 use super::machine::{Next, State};
 use super::snapshot::Offer;
+use super::subscriptions::Wishes;
 
 /// A server that can be called now.
 #[derive(Debug)]
@@ -41,6 +42,15 @@ pub struct Status {
     pub pid: Option<u32>,
     /// What went wrong last.
     pub last_error: Option<String>,
+}
+
+/// A resource has changed.
+#[derive(Clone, Debug)]
+pub struct Updated {
+    /// The server that said so.
+    pub server: ServerName,
+    /// The resource.
+    pub uri: String,
 }
 
 /// What an operator, or the app, may ask for.
@@ -73,6 +83,10 @@ pub(super) struct Shared {
     pub log_level: watch::Sender<Option<Level>>,
     pub metrics: RequestMetrics,
     pub queue_wait: Histogram,
+    /// Resources that somebody wants to hear of.
+    pub wishes: Wishes,
+    /// Where their updates are announced.
+    pub updates: broadcast::Sender<Updated>,
     /// Bumped whenever an offer has changed, of any server.
     pub changes: watch::Sender<u64>,
 }
@@ -83,10 +97,13 @@ impl Shared {
         self.config.max_in_flight.saturating_sub(self.permits.available_permits())
     }
 
-    /// Takes the server away from callers, unless a call is in flight. A call takes its place before it looks at
+    /// Takes the server away from callers, unless a call is in flight or somebody hears of its resources. A call takes its place before it looks at
     /// `live`; so it has either been seen here, or sees that the server is gone, and waits for the next generation.
     pub fn close_if_idle(&self) -> bool {
         let places = u32::try_from(self.config.max_in_flight).unwrap_or(u32::MAX);
+        if !self.wishes.is_empty() {
+            return false;
+        }
         let Ok(_all) = self.permits.try_acquire_many(places) else { return false };
         self.live.store(None);
         true

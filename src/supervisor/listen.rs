@@ -1,6 +1,7 @@
 //! Hearing of changes: the GET stream of a legacy HTTP server, `subscriptions/listen` of a modern one. A legacy
 //! child says so on its stdout, where the link hears it anyway.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -8,20 +9,25 @@ use tracing::debug;
 
 use crate::base::backoff::Backoff;
 use crate::base::{Era, Level, random};
-use crate::protocol::{Message, method};
+use crate::protocol::{Kind, Message, Params, method, params, skim};
 use crate::upstream::http::follow_events;
-use crate::upstream::{Event, Link, ListKind, Peer, own_meta, own_request};
+use crate::upstream::{Call, Event, Link, ListKind, Peer, own_meta, own_request};
+
+use super::handle::Shared;
+use super::subscriptions;
 
 /// Waits between attempts to listen again after a stream has ended.
 const REOPEN: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(60) };
 
-/// Follows the server's announcements for as long as the link lives. Never returns: a server that announces nothing
-/// is a healthy server.
-pub(super) async fn follow(link: &Link, peer: &Peer) {
+/// Follows the server's announcements for as long as the link lives, and keeps it told of the resources that somebody
+/// wants to hear of. Never returns: a server that announces nothing is a healthy server.
+pub(super) async fn follow(link: &Link, peer: &Peer, shared: &Shared) {
     match (link, peer.era()) {
-        (Link::Http(http), Era::Legacy) => follow_events(http.clone()).await,
-        (_, Era::Modern) => listen(link, peer).await,
-        (Link::Stdio(_), Era::Legacy) => {}
+        (_, Era::Modern) => listen(link, peer, shared).await,
+        (Link::Http(http), Era::Legacy) => {
+            tokio::join!(follow_events(http.clone()), subscriptions::keep_told(link, shared));
+        }
+        (Link::Stdio(_), Era::Legacy) => subscriptions::keep_told(link, shared).await,
     }
     std::future::pending().await
 }
@@ -47,41 +53,101 @@ pub(super) async fn pass_log_level(link: &Link, peer: &Peer, mut wanted: watch::
 /// A server that has not answered `logging/setLevel` by then is asked again only when the level changes.
 const SET_LEVEL_DEADLINE: Duration = Duration::from_secs(5);
 
-async fn listen(link: &Link, peer: &Peer) {
-    let filter = filter(peer);
-    if filter.is_empty() {
-        return;
-    }
-    let params = format!(r#"{{"notifications":{{{}}},"_meta":{{{}}}}}"#, filter.join(","), own_meta());
+/// Listens, with a stream whose filter is what is wanted now. The filter of a stream is fixed when it is opened, so a
+/// change opens another, and the old one is closed when the new one has been acknowledged.
+async fn listen(link: &Link, peer: &Peer, shared: &Shared) {
+    let mut changes = shared.wishes.changes();
     let mut failures = 0;
+    let mut open: Option<Call> = None;
     loop {
-        let Ok(mut call) = link.call(&own_request(method::LISTEN, &params)) else { return };
+        let (uris, version) = shared.wishes.current();
+        changes.mark_unchanged();
+        if filter(peer).is_empty() && uris.is_empty() {
+            open = None;
+            shared.wishes.told(version);
+            if changes.changed().await.is_err() {
+                return;
+            }
+            continue;
+        }
+        match open_stream(link, &listen_params(peer, &uris)).await {
+            Opened::Acknowledged(call) => {
+                failures = 0;
+                open = Some(call);
+                shared.wishes.told(version);
+            }
+            Opened::Refused => {
+                shared.wishes.told(version);
+                return;
+            }
+            Opened::Failed => failures += 1,
+        }
+        let Some(call) = &mut open else {
+            tokio::time::sleep(REOPEN.delay(failures, random::next_u64())).await;
+            continue;
+        };
+        tokio::select! {
+            () = hear(link, call) => {
+                open = None;
+                tokio::time::sleep(REOPEN.delay(failures, random::next_u64())).await;
+                // Whatever changed while nobody listened is read now.
+                ListKind::ALL.into_iter().for_each(|kind| link.signals().list_changed(kind));
+            }
+            changed = changes.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+enum Opened {
+    Acknowledged(Call),
+    /// The server does not let itself be listened to.
+    Refused,
+    Failed,
+}
+
+/// Opens a stream and waits for its acknowledgement.
+async fn open_stream(link: &Link, params: &str) -> Opened {
+    let Ok(mut call) = link.call(&own_request(method::LISTEN, params)) else { return Opened::Failed };
+    let acknowledged = async {
         loop {
             match call.next().await {
-                Event::Note(note) => {
-                    failures = 0;
-                    announce(link, &note);
+                Event::Note(note) if note.method() == method::ACKNOWLEDGED => return Opened::Acknowledged(call),
+                Event::Note(note) => announce(link, &note),
+                Event::Reply(reply) if reply.kind() == Kind::Error => {
+                    debug!(server = %link.name(), error = reply.payload(), "does not let itself be listened to");
+                    return Opened::Refused;
                 }
-                Event::Reply(reply) => {
-                    if reply.kind() == crate::protocol::Kind::Error {
-                        debug!(server = %link.name(), error = reply.payload(), "does not let itself be listened to");
-                        return;
-                    }
-                    break;
-                }
-                Event::Failed(fault) => {
-                    debug!(server = %link.name(), "stopped announcing changes: {}", fault.error.message);
-                    failures += 1;
-                    break;
-                }
+                Event::Reply(_) | Event::Failed(_) => return Opened::Failed,
             }
         }
-        tokio::time::sleep(REOPEN.delay(failures, random::next_u64())).await;
-        // Whatever changed while nobody listened is read now.
-        for kind in ListKind::ALL {
-            link.signals().list_changed(kind);
+    };
+    tokio::time::timeout(ACKNOWLEDGE, acknowledged).await.unwrap_or(Opened::Failed)
+}
+
+/// How long a server may take to acknowledge a stream: what it may take to answer anything (`call_timeout`'s default).
+const ACKNOWLEDGE: Duration = Duration::from_secs(30);
+
+/// Passes on what a stream says, until it ends.
+async fn hear(link: &Link, call: &mut Call) {
+    loop {
+        match call.next().await {
+            Event::Note(note) => announce(link, &note),
+            Event::Reply(_) => return,
+            Event::Failed(fault) => {
+                debug!(server = %link.name(), "stopped announcing changes: {}", fault.error.message);
+                return;
+            }
         }
     }
+}
+
+fn listen_params(peer: &Peer, uris: &BTreeSet<String>) -> String {
+    let mut fields: Vec<String> = filter(peer).into_iter().map(str::to_owned).collect();
+    if !uris.is_empty() {
+        let uris: Vec<String> = uris.iter().map(|uri| skim::quote(uri)).collect();
+        fields.push(format!(r#""resourceSubscriptions":[{}]"#, uris.join(",")));
+    }
+    format!(r#"{{"notifications":{{{}}},"_meta":{{{}}}}}"#, fields.join(","), own_meta())
 }
 
 /// The announcements that the server says it makes.
@@ -96,5 +162,10 @@ fn filter(peer: &Peer) -> Vec<&'static str> {
 fn announce(link: &Link, note: &Message) {
     if let Some(kind) = ListKind::of_notification(note.method()) {
         link.signals().list_changed(kind);
+    } else if note.method() == method::RESOURCE_UPDATED
+        && let Ok(read) = Params::read(note)
+        && let Some(uri) = params::string_at(note, &read.uri)
+    {
+        link.signals().resource_updated(uri.into_owned());
     }
 }

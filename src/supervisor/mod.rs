@@ -21,12 +21,14 @@ mod metrics;
 mod owner;
 mod reading;
 mod snapshot;
+mod subscriptions;
 mod usage;
 
-pub use fleet::{Fleet, FleetOptions};
 pub use admission::Admission;
 pub use breaker::BreakerState;
-pub use handle::{Live, ServerHandle, Status};
+pub use fleet::{Fleet, FleetOptions};
+pub use handle::{Live, ServerHandle, Status, Updated};
 pub use launch::Surroundings;
 pub use machine::{Action, Event, Machine, Next, Policy, State};
 pub use snapshot::{ListState, Offer};
+pub use subscriptions::Subscription;

@@ -11,7 +11,7 @@ use crate::config;
 use crate::store::Store;
 use crate::upstream::{Link, ListKind, Peer, is_offered, read_list};
 
-use super::handle::Shared;
+use super::handle::{Shared, Updated};
 use super::launch;
 use super::snapshot::{ListState, Offer};
 
@@ -70,6 +70,10 @@ pub(super) async fn keep_fresh(link: &Link, peer: &Arc<Peer>, shared: &Shared, s
             happened = link.signals().wait() => {
                 if let Some(reason) = happened.lost {
                     return reason;
+                }
+                for uri in happened.updated {
+                    // Nobody may be listening any more, which is fine.
+                    let _ = shared.updates.send(Updated { server: shared.config.name.clone(), uri });
                 }
                 happened.changed
             }

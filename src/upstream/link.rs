@@ -34,8 +34,7 @@ impl Link {
                 Ok(Call(Inner::Stdio { link: Arc::clone(link), number, receiver, open: true, quiet: outgoing.is_quiet() }))
             }
             Link::Http(link) => {
-                let (_, exchange) = link.request(outgoing);
-                Ok(Call(Inner::Http(Box::new(exchange))))
+                Ok(Call(Inner::Http(Box::new(link.request(outgoing)?))))
             }
         }
     }

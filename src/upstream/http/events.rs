@@ -70,7 +70,7 @@ async fn read(link: &Arc<HttpLink>, mut body: Incoming, resume: &mut Resume) {
                     }
                     resume.retry = event.retry.map(Duration::from_millis).or(resume.retry);
                     if let Ok(message) = Message::parse(event.data) {
-                        receive(link, &message);
+                        receive(link, message);
                     }
                 }
                 Ok(None) => break,
@@ -80,17 +80,27 @@ async fn read(link: &Arc<HttpLink>, mut body: Incoming, resume: &mut Resume) {
     }
 }
 
-fn receive(link: &HttpLink, message: &Message) {
+fn receive(link: &HttpLink, message: Message) {
     if message.kind() != Kind::Notification {
         debug!(server = %link.name(), method = message.method(), "a request outside of any call is not answered");
         return;
     }
     if let Some(kind) = ListKind::of_notification(message.method()) {
-        link.signals().list_changed(kind);
-    } else if message.method() == method::RESOURCE_UPDATED
-        && let Ok(read) = Params::read(message)
-        && let Some(uri) = params::string_at(message, &read.uri)
-    {
-        link.signals().resource_updated(uri.into_owned());
+        return link.signals().list_changed(kind);
+    }
+    let Ok(read) = Params::read(&message) else { return };
+    match message.method() {
+        method::RESOURCE_UPDATED => {
+            if let Some(uri) = params::string_at(&message, &read.uri) {
+                link.signals().resource_updated(uri.into_owned());
+            }
+        }
+        method::PROGRESS => {
+            if let Some(token) = read.progress_token {
+                let token = message.as_str()[token].to_owned();
+                link.progress(&token, message);
+            }
+        }
+        _ => link.stray(message),
     }
 }

@@ -16,7 +16,7 @@ use crate::base::{Era, Error, ErrorKind};
 use crate::protocol::{Kind, Message, Params, header, id, method, params, sse, write};
 
 use super::super::fault::{Delivery, Fault};
-use super::super::mailbox::Event;
+use super::super::mailbox::{Event, Receiver};
 use super::super::outgoing::Outgoing;
 use super::super::signals::ListKind;
 use super::link::HttpLink;
@@ -31,6 +31,8 @@ type Sending = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Fault>> + 
 pub struct Exchange {
     link: Arc<HttpLink>,
     number: u64,
+    /// What the server says to this call outside of its own stream.
+    notes: Receiver,
     state: State,
     /// Whether the server is told nothing when the answer is no longer wanted.
     quiet: bool,
@@ -46,14 +48,14 @@ enum State {
 }
 
 impl Exchange {
-    pub(super) fn new(link: Arc<HttpLink>, outgoing: &Outgoing, number: u64) -> Exchange {
+    pub(super) fn new(link: Arc<HttpLink>, outgoing: &Outgoing, number: u64, notes: Receiver) -> Exchange {
         let message = outgoing.message.to_bytes(number);
         let mut headers = Vec::new();
         if link.version().is_none_or(|version| version.era() == Era::Modern) {
             headers = mirrored(outgoing);
         }
         let sending = Box::pin(send(Arc::clone(&link), message, headers));
-        Exchange { link, number, state: State::Sending(sending), quiet: outgoing.is_quiet(), session: None }
+        Exchange { link, number, notes, state: State::Sending(sending), quiet: outgoing.is_quiet(), session: None }
     }
 
     /// The session that the server gave, once the head of the response is here.
@@ -63,6 +65,9 @@ impl Exchange {
 
     /// The next event.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if let Poll::Ready(note) = self.notes.poll_next(cx) {
+            return Poll::Ready(note);
+        }
         loop {
             let event = match &mut self.state {
                 State::Sending(sending) => match ready!(sending.as_mut().poll(cx)) {
@@ -111,6 +116,7 @@ impl Exchange {
             };
             if !matches!(event, Event::Note(_)) {
                 self.state = State::Ended;
+                self.link.forget(self.number);
             }
             return Poll::Ready(event);
         }

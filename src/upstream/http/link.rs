@@ -1,7 +1,6 @@
 //! The link itself: where the server is, which session it gave us, and the headers of every request.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -10,12 +9,15 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use tracing::debug;
 
 use crate::base::{Era, ErrorKind, ServerName, Version};
-use crate::protocol::{header, write};
+use crate::protocol::{Message, header, id, write};
 
 use super::super::fault::Fault;
+use super::super::mailbox::mailbox;
 use super::super::outgoing::Outgoing;
+use super::super::pending::Pending;
 use super::super::signals::Signals;
 use super::client::HttpClient;
 use super::exchange::Exchange;
@@ -48,7 +50,9 @@ pub struct HttpOptions {
 pub struct HttpLink {
     options: HttpOptions,
     client: HttpClient,
-    next: AtomicU64,
+    /// The calls in flight, by their numbers. Replies come with their own exchange; what is said beside it finds its
+    /// call here.
+    pending: Pending,
     /// The version of the handshake; none before it.
     version: ArcSwapOption<Version>,
     session: ArcSwapOption<HeaderValue>,
@@ -64,8 +68,7 @@ impl HttpLink {
         Arc::new(HttpLink {
             options,
             client,
-            // Numbers start at 1: some servers take 0 for "no id".
-            next: AtomicU64::new(1),
+            pending: Pending::default(),
             version: ArcSwapOption::empty(),
             session: ArcSwapOption::empty(),
             prepared,
@@ -74,9 +77,28 @@ impl HttpLink {
     }
 
     /// Starts a request; the exchange sends when it is first polled.
-    pub fn request(self: &Arc<Self>, outgoing: &Outgoing) -> (u64, Exchange) {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        (number, Exchange::new(Arc::clone(self), outgoing, number))
+    pub fn request(self: &Arc<Self>, outgoing: &Outgoing) -> Result<Exchange, Fault> {
+        let (sender, notes) = mailbox();
+        let number = self.pending.enter(sender, outgoing.client)?;
+        Ok(Exchange::new(Arc::clone(self), outgoing, number, notes))
+    }
+
+    /// A notification that names no call and came on no call's stream: it belongs to the only call in flight, or to
+    /// nobody.
+    pub(super) fn stray(&self, note: Message) {
+        match self.pending.sole_client() {
+            Some(call) => {
+                call.note(note);
+            }
+            None => debug!(server = %self.options.name, method = note.method(), "a note without a party"),
+        }
+    }
+
+    /// A progress notification that came on no call's stream, for the call that its token names.
+    pub(super) fn progress(&self, token: &str, note: Message) {
+        if let Some(call) = id::minted(token.as_bytes()).and_then(|number| self.pending.get(number)) {
+            call.note(note);
+        }
     }
 
     /// Sends a notification or a response of ours; the server owes no more than 202.
@@ -170,6 +192,7 @@ impl HttpLink {
 
     /// Withdraws a legacy request whose caller has gone. A modern server sees its stream close instead.
     pub(super) fn cancel(self: &Arc<Self>, number: u64) {
+        self.pending.take(number);
         if self.version().map(Version::era) != Some(Era::Legacy) {
             return;
         }
@@ -177,6 +200,11 @@ impl HttpLink {
         let params = format!(r#"{{"requestId":{number},"reason":"the caller has gone"}}"#);
         let message = write::notification(crate::protocol::method::CANCELLED, Some(&params));
         tokio::spawn(async move { link.post(message).await });
+    }
+
+    /// Forgets a call that has its reply.
+    pub(super) fn forget(&self, number: u64) {
+        self.pending.take(number);
     }
 
     /// Answers a request that the server sent on a stream.
