@@ -53,7 +53,8 @@ impl Fleet {
             metrics: Arc::default(),
         };
         let updates = broadcast::Sender::new(UPDATES);
-        let (changes, shutdown, owners) = (watch::Sender::new(0), CancellationToken::new(), TaskTracker::new());
+        let (changes, shutdown, owners) =
+            (watch::Sender::new(0), CancellationToken::new(), TaskTracker::new());
         let mut servers = Vec::new();
         for config in options.servers.into_iter().filter(|server| server.enabled) {
             let (commands, received) = mpsc::channel(COMMANDS);

@@ -125,14 +125,16 @@ impl ServerHandle {
     }
 
     /// Lets a call in: waits for a server that is coming up, and for a free place, and says clearly why not.
-    pub async fn admit(&self) -> Result<Admission, Error> {
+    ///
+    /// `newer_than` is the generation at which the call has been tried in vain; 0 for a first attempt.
+    pub async fn admit(&self, newer_than: u64) -> Result<Admission, Error> {
         // The common case takes no await.
-        if let Some(live) = self.0.live.load_full()
+        if let Some(live) = self.live().filter(|live| live.generation > newer_than)
             && let Ok(permit) = Arc::clone(&self.0.permits).try_acquire_owned()
         {
             return Ok(Admission { live, _permit: permit });
         }
-        let live = self.wait_until_live().await?;
+        let live = self.wait_until_live(newer_than).await?;
         let place = tokio::time::timeout(PLACE_WAIT, Arc::clone(&self.0.permits).acquire_owned()).await;
         match place {
             Ok(Ok(permit)) => Ok(Admission { live, _permit: permit }),
@@ -147,16 +149,17 @@ impl ServerHandle {
         }
     }
 
-    /// Waits for a server that is coming up, at most as long as a start may take.
-    pub async fn wait_until_live(&self) -> Result<Arc<Live>, Error> {
+    /// Waits for a generation newer than `newer_than` that is coming up, at most as long as a start may take. A server
+    /// that rests after failures is not waited for.
+    pub async fn wait_until_live(&self, newer_than: u64) -> Result<Arc<Live>, Error> {
         let mut status = self.0.status.subscribe();
         let arrival = async {
             loop {
-                if let Some(live) = self.0.live.load_full() {
+                if let Some(live) = self.live().filter(|live| live.generation > newer_than) {
                     return Ok(live);
                 }
                 let hopeless = match &status.borrow_and_update().state {
-                    State::Failed { reason, .. } => Some(reason.clone()),
+                    State::Failed { reason, .. } | State::Backoff { reason, .. } => Some(reason.clone()),
                     State::Stopped | State::Stopping => Some("is stopped".to_owned()),
                     _ => None,
                 };

@@ -140,7 +140,14 @@ pub struct Machine {
 impl Machine {
     /// A machine in `Stopped`.
     pub fn new(policy: Policy) -> Machine {
-        Machine { state: State::Stopped, policy, generation: 0, attempt: 0, restarts: VecDeque::new(), probation: false }
+        Machine {
+            state: State::Stopped,
+            policy,
+            generation: 0,
+            attempt: 0,
+            restarts: VecDeque::new(),
+            probation: false,
+        }
     }
 
     /// The state.
@@ -182,13 +189,18 @@ impl Machine {
                 self.state = State::Ready { since: now };
                 Action::None
             }
-            (State::Ready { .. }, Event::Down { reason, permanent }) => self.fell(reason, permanent, true, now, random),
-            (State::Starting, Event::Down { reason, permanent }) => self.fell(reason, permanent, false, now, random),
+            (State::Ready { .. }, Event::Down { reason, permanent }) => {
+                self.fell(reason, permanent, true, now, random)
+            }
+            (State::Starting, Event::Down { reason, permanent }) => {
+                self.fell(reason, permanent, false, now, random)
+            }
             (State::Starting | State::Ready { .. }, Event::Stop) => {
                 self.state = State::Stopping;
                 Action::Halt
             }
-            (State::Backoff { .. } | State::Failed { .. }, Event::Stop) | (State::Stopping, Event::Down { .. }) => {
+            (State::Backoff { .. } | State::Failed { .. }, Event::Stop)
+            | (State::Stopping, Event::Down { .. }) => {
                 self.state = State::Stopped;
                 Action::None
             }
@@ -203,7 +215,14 @@ impl Machine {
         Action::Launch(self.generation)
     }
 
-    fn fell(&mut self, reason: String, permanent: bool, was_ready: bool, now: Instant, random: u64) -> Action {
+    fn fell(
+        &mut self,
+        reason: String,
+        permanent: bool,
+        was_ready: bool,
+        now: Instant,
+        random: u64,
+    ) -> Action {
         while self.restarts.front().is_some_and(|first| now.duration_since(*first) >= self.policy.window) {
             self.restarts.pop_front();
         }

@@ -111,7 +111,9 @@ impl Owner {
         let generation = self.machine.generation();
         match (&state, &reason) {
             (State::Ready { .. }, _) => info!(server = %name, generation, "ready"),
-            (State::Starting, Some(reason)) => warn!(server = %name, generation, "{reason}; starting it again"),
+            (State::Starting, Some(reason)) => {
+                warn!(server = %name, generation, "{reason}; starting it again")
+            }
             (State::Backoff { until, attempt, reason }, Some(_)) => {
                 let wait = until.saturating_duration_since(Instant::now());
                 warn!(server = %name, generation, attempt, "{reason}; next attempt in {} ms", wait.as_millis());
@@ -123,7 +125,11 @@ impl Owner {
             (state, _) if state.as_str() != before => info!(server = %name, generation, "{}", state.as_str()),
             _ => {}
         }
-        self.resources.metrics.state(name.as_str(), state.as_str(), reason.is_some() && state.as_str() != "stopped");
+        self.resources.metrics.state(
+            name.as_str(),
+            state.as_str(),
+            reason.is_some() && state.as_str() != "stopped",
+        );
         self.shared.status.send_modify(|status: &mut Status| {
             status.state = state;
             status.generation = generation;
@@ -141,7 +147,11 @@ async fn ended(running: &mut Option<Running>) -> Ended {
         None => std::future::pending().await,
         Some(running) => match (&mut running.task).await {
             Ok(ended) => ended,
-            Err(error) => Ended { reason: format!("ran into a fault of the gateway ({error})"), permanent: false, speaks: None },
+            Err(error) => Ended {
+                reason: format!("ran into a fault of the gateway ({error})"),
+                permanent: false,
+                speaks: None,
+            },
         },
     }
 }

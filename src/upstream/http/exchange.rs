@@ -6,21 +6,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_TYPE, LOCATION};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 
 use crate::base::{Era, Error, ErrorKind};
 use crate::protocol::{Kind, Message, Params, header, id, method, params, sse, write};
 
-use super::super::fault::{Delivery, Fault};
+use super::super::fault::Fault;
 use super::super::mailbox::{Event, Receiver};
 use super::super::outgoing::Outgoing;
 use super::super::signals::ListKind;
 use super::link::HttpLink;
-
-/// Redirects followed, on the server's own origin only.
-const MAX_REDIRECTS: usize = 3;
 
 type Sending = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Fault>> + Send>>;
 
@@ -50,7 +47,8 @@ impl Exchange {
         if link.version().is_none_or(|version| version.era() == Era::Modern) {
             headers = mirrored(outgoing);
         }
-        let sending = Box::pin(send(Arc::clone(&link), message, headers));
+        let sender = Arc::clone(&link);
+        let sending = Box::pin(async move { sender.deliver(message, &headers).await });
         Exchange { link, number, notes, state: State::Sending(sending), session: None }
     }
 
@@ -92,9 +90,9 @@ impl Exchange {
                             }
                             continue;
                         }
-                        Some(Err(error)) => {
-                            Event::Failed(self.link.fault(ErrorKind::ServerFailed, &format!("broke its stream: {error}")))
-                        }
+                        Some(Err(error)) => Event::Failed(
+                            self.link.fault(ErrorKind::ServerFailed, &format!("broke its stream: {error}")),
+                        ),
                         None => Event::Failed(
                             self.link.fault(ErrorKind::ServerFailed, "closed its stream before it answered"),
                         ),
@@ -124,7 +122,9 @@ impl Exchange {
             return Ok(());
         }
         if head.status == StatusCode::ACCEPTED || head.status == StatusCode::NO_CONTENT {
-            return Err(self.link.fault(ErrorKind::ServerFailed, &format!("answered a request with {}", head.status)));
+            return Err(self
+                .link
+                .fault(ErrorKind::ServerFailed, &format!("answered a request with {}", head.status)));
         }
         self.state = State::Whole { status: head.status, body, collected: Collected::default() };
         Ok(())
@@ -134,12 +134,12 @@ impl Exchange {
     fn whole(&self, status: StatusCode, body: Bytes) -> Event {
         match Message::parse(body) {
             Ok(message) if self.is_reply(&message) => Event::Reply(message),
-            Ok(_) if status.is_success() => {
-                Event::Failed(self.link.fault(ErrorKind::ServerFailed, "answered with a message of another request"))
-            }
-            Err(error) if status.is_success() => {
-                Event::Failed(self.link.fault(ErrorKind::ServerFailed, &format!("answered with no MCP message: {error}")))
-            }
+            Ok(_) if status.is_success() => Event::Failed(
+                self.link.fault(ErrorKind::ServerFailed, "answered with a message of another request"),
+            ),
+            Err(error) if status.is_success() => Event::Failed(
+                self.link.fault(ErrorKind::ServerFailed, &format!("answered with no MCP message: {error}")),
+            ),
             _ => Event::Failed(self.refused(status)),
         }
     }
@@ -229,48 +229,6 @@ impl Drop for Exchange {
     }
 }
 
-/// Sends, and follows redirects on the server's own origin.
-async fn send(
-    link: Arc<HttpLink>,
-    message: Bytes,
-    headers: Vec<(HeaderName, HeaderValue)>,
-) -> Result<Response<Incoming>, Fault> {
-    let session = link.session();
-    let mut target: Option<Uri> = None;
-    for _ in 0..=MAX_REDIRECTS {
-        let mut request = link.post_request(message.clone(), &headers);
-        if let Some(target) = &target {
-            *request.uri_mut() = target.clone();
-        }
-        let response = link.client().request(request).await.map_err(|error| link.unreachable(&error))?;
-        let status = response.status();
-        if let Some(session) = session.as_deref()
-            && status == StatusCode::NOT_FOUND
-        {
-            link.session_lost(session);
-            return Err(Fault {
-                delivery: Delivery::NotDelivered,
-                ..link.fault(ErrorKind::Unavailable, "has forgotten our session")
-            });
-        }
-        let moved = matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
-        match moved.then(|| location(&link, response.headers())).flatten() {
-            Some(next) => target = Some(next),
-            None => return Ok(response),
-        }
-    }
-    Err(link.fault(ErrorKind::Unavailable, "redirects in a circle"))
-}
-
-/// Where a redirect leads, if that is on the same origin.
-fn location(link: &HttpLink, headers: &HeaderMap) -> Option<Uri> {
-    let target: Uri = headers.get(LOCATION)?.to_str().ok()?.parse().ok()?;
-    if target.authority().is_none() {
-        return link.resolve(&target);
-    }
-    link.same_origin(&target).then_some(target)
-}
-
 fn is_stream(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     value.len() >= STREAM.len() && value[..STREAM.len()].eq_ignore_ascii_case(STREAM)
@@ -305,7 +263,11 @@ impl Collected {
             match ready!(Pin::new(&mut *body).poll_frame(cx)) {
                 None => {
                     let first = self.first.take().unwrap_or_default();
-                    return Poll::Ready(Ok(if self.rest.is_empty() { first } else { self.rest.split().freeze() }));
+                    return Poll::Ready(Ok(if self.rest.is_empty() {
+                        first
+                    } else {
+                        self.rest.split().freeze()
+                    }));
                 }
                 Some(Err(error)) => return Poll::Ready(Err(format!("broke off its answer: {error}"))),
                 Some(Ok(frame)) => {
@@ -313,7 +275,9 @@ impl Collected {
                         self.add(data);
                     }
                     if self.rest.len() > cap {
-                        return Poll::Ready(Err(format!("answered with more than {cap} bytes (max_message)")));
+                        return Poll::Ready(Err(format!(
+                            "answered with more than {cap} bytes (max_message)"
+                        )));
                     }
                     if self.rest.is_empty() && body.is_end_stream() {
                         return Poll::Ready(Ok(self.first.take().unwrap_or_default()));
