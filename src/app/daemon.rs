@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -75,6 +76,7 @@ async fn daemon(
     let fleet = Fleet::start(FleetOptions {
         servers: config.servers.clone(),
         surroundings: Surroundings::of_process()?,
+        parallel_starts: gateway.parallel_starts,
         stored: store.load_catalogs().await.unwrap_or_default(),
         store: Some(store.clone()),
     });
@@ -123,6 +125,8 @@ fn build_front(
         Arc::new(move || {
             let (metrics, log) = &told;
             names::IN_FLIGHT.gauge(&[]).set(router.gate().count() as f64);
+            names::TASKS.gauge(&[]).set(Handle::current().metrics().num_alive_tasks() as f64);
+            router.fleet().tell_metrics();
             names::SESSIONS.gauge(&[]).set(sessions.count() as f64);
             names::STREAMS.gauge(&[]).set(hub.streams() as f64);
             names::STORE_DROPPED_WRITES.counter(&[]).absolute(store.dropped_writes());

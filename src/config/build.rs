@@ -89,9 +89,10 @@ fn defaults(servers: &[(String, At)]) -> Layer {
 /// Reads every default, so that a bad one is told even when no server uses it.
 fn check_defaults(reader: &mut Reader<'_>) {
     for doc in KEYS.iter().filter(|doc| doc.path.starts_with("defaults.")) {
-        let at = ["defaults", doc.leaf()];
+        let at: Vec<&str> = doc.path.split('.').collect();
         match doc.kind {
             Kind::Duration(..) => drop(reader.duration(&at)),
+            Kind::DurationOrNone(..) => drop(reader.duration_or_none(&at)),
             Kind::Size(..) => drop(reader.size(&at)),
             Kind::Count(..) => drop(reader.count(&at)),
             _ => drop(reader.choice(&at)),
@@ -124,6 +125,7 @@ fn gateway(reader: &mut Reader<'_>, sources: &Sources) -> Option<Gateway> {
         session_ttl: reader.duration(&["gateway", "session_ttl"]),
         max_streams: reader.count(&["gateway", "max_streams"]),
         max_in_flight: reader.count(&["gateway", "max_in_flight"]),
+        parallel_starts: reader.count(&["gateway", "parallel_starts"]),
         shutdown_grace: reader.duration(&["gateway", "shutdown_grace"]),
         name_limit: reader.count(&["gateway", "name_limit"]),
         log: Log {

@@ -203,7 +203,7 @@ pub(super) fn wrong_type(doc: &KeyDoc, path: &[String], is: &str) -> (String, St
     let (expected, cure) = match doc.kind {
         Kind::Bool => ("true or false", "write true or false, without quotes"),
         Kind::Count(..) => ("a whole number", "write a whole number without quotes, such as 8"),
-        Kind::Duration(..) => {
+        Kind::Duration(..) | Kind::DurationOrNone(..) => {
             ("a length of time", "write a number with a unit in quotes, such as \"30s\" or \"5m\"")
         }
         Kind::Size(..) => ("a size", "write a number with a unit in quotes, such as \"4MiB\""),

@@ -26,6 +26,8 @@ pub enum Kind {
     Count(u64, u64),
     /// A length of time within bounds, such as `"30s"`.
     Duration(Duration, Duration),
+    /// A length of time within bounds, or `"none"`.
+    DurationOrNone(Duration, Duration),
     /// A size in bytes within bounds, such as `"4MiB"`.
     Size(u64, u64),
     /// An IP address and a port.
@@ -88,6 +90,14 @@ const KIB: u64 = 1 << 10;
 const GIB: u64 = 1 << 30;
 /// The largest count of things that cost memory each.
 const MANY: u64 = 1_000_000;
+/// The smallest limit on memory that lets a program start at all.
+const MIN_MEMORY: u64 = 4 << 20;
+/// More memory than any machine has.
+const MAX_MEMORY: u64 = 1 << 50;
+/// Standard input, output and error, and one more.
+const MIN_FILES: u64 = 4;
+/// The limit of processor time is counted in whole seconds.
+const SECOND: Duration = Duration::from_secs(1);
 /// More threads than any machine has cores.
 const MAX_WORKERS: u64 = 1_024;
 /// The shortest useful name: 24 of the server, 2 of `__`, and room for a stable suffix.
@@ -96,9 +106,12 @@ const MIN_NAME: u64 = 40;
 const MAX_NAME: u64 = 128;
 
 const LOG_FORMATS: &[&str] = &["text", "json"];
+const STARTS: &[&str] = &["eager", "lazy"];
 const PROTOCOLS: &[&str] = &["auto", "legacy", "modern"];
 
 const ANY_WAIT: Kind = Kind::Duration(MS, DAY);
+const WAIT_OR_NONE: Kind = Kind::DurationOrNone(MS, DAY);
+const PERCENT: Kind = Count(1, 100);
 const ANY_GRACE: Kind = Kind::Duration(NONE, DAY);
 const MESSAGE: Kind = Size(KIB, GIB);
 const SOME: Kind = Count(1, MANY);
@@ -154,6 +167,8 @@ pub const KEYS: &[KeyDoc] = &[
     // An idle stream costs about 10 KiB and a descriptor.
     key("gateway.max_streams", SOME, Value("4096"), "The most event streams open at once."),
     key("gateway.max_in_flight", SOME, Value("4096"), "The most requests worked on at once."),
+    // Children in their first seconds keep a processor busy each; more at once would all be slow.
+    key("gateway.parallel_starts", SOME, Value("8"), "The most servers brought up at the same moment."),
     key(
         "gateway.shutdown_grace",
         ANY_GRACE,
@@ -176,12 +191,68 @@ pub const KEYS: &[KeyDoc] = &[
     key("gateway.log.format", Choice(LOG_FORMATS), Value("text"), "How a log line looks."),
     key("defaults.protocol", Choice(PROTOCOLS), Value("auto"), "Which era of MCP a server speaks."),
     key("defaults.call_timeout", ANY_WAIT, Value("30s"), "How long one call may take."),
+    key(
+        "defaults.max_call_time",
+        ANY_WAIT,
+        Value("5m"),
+        "How long a call may take however much progress it reports.",
+    ),
+    key(
+        "defaults.start",
+        Choice(STARTS),
+        Value("eager"),
+        "When a server is started: at once, or on first use.",
+    ),
+    key(
+        "defaults.idle_stop",
+        WAIT_OR_NONE,
+        Value("none"),
+        "After how long without a call a server is stopped until the next one.",
+    ),
+    key(
+        "defaults.restart_budget",
+        SOME,
+        Value("5"),
+        "Restarts within the window after which a server rests.",
+    ),
+    key("defaults.restart_window", ANY_WAIT, Value("1m"), "The window in which restarts are counted."),
+    key("defaults.slow_retry", ANY_WAIT, Value("1m"), "How long a server rests that cannot be kept up."),
+    key(
+        "defaults.health_interval",
+        WAIT_OR_NONE,
+        Value("10s"),
+        "How often a server is asked whether it is well.",
+    ),
+    key(
+        "defaults.health_misses",
+        SOME,
+        Value("3"),
+        "Unanswered questions in a row until a server counts as hung.",
+    ),
+    key("defaults.health_hits", SOME, Value("1"), "Answers in a row until it counts as well again."),
+    key("defaults.breaker.failures", SOME, Value("3"), "Failures in a row that open a server's breaker."),
+    key(
+        "defaults.breaker.failure_share",
+        PERCENT,
+        Value("50"),
+        "Percentage of failed calls within the window that opens it.",
+    ),
+    key("defaults.breaker.window", ANY_WAIT, Value("30s"), "The window over which the share is taken."),
+    key("defaults.breaker.open", ANY_WAIT, Value("30s"), "How long calls are refused before one is tried."),
+    key("defaults.breaker.half_open_max_calls", SOME, Value("1"), "Calls let through at once to try."),
+    key("defaults.breaker.success_threshold", SOME, Value("1"), "Successes that close the breaker again."),
     key("defaults.start_timeout", ANY_WAIT, Value("30s"), "How long a server may take to become ready."),
     key(
         "defaults.connect_timeout",
         ANY_WAIT,
         Value("10s"),
         "How long opening a connection to a URL may take.",
+    ),
+    key(
+        "defaults.stream_idle_timeout",
+        WAIT_OR_NONE,
+        Value("5m"),
+        "How long an event stream of a URL may be silent before it counts as broken.",
     ),
     key(
         "defaults.stop_grace",
@@ -212,8 +283,62 @@ pub const KEYS: &[KeyDoc] = &[
     remote("servers.*.proxy", Text, Nothing, "The HTTP proxy to go through, such as \"http://proxy:3128\"."),
     key("servers.*.protocol", Choice(PROTOCOLS), Inherited, "Which era of MCP the server speaks."),
     key("servers.*.call_timeout", ANY_WAIT, Inherited, "How long one call may take."),
+    key(
+        "servers.*.max_call_time",
+        ANY_WAIT,
+        Inherited,
+        "How long a call may take however much progress it reports.",
+    ),
+    key("servers.*.start", Choice(STARTS), Inherited, "When it is started: at once, or on first use."),
+    key(
+        "servers.*.idle_stop",
+        WAIT_OR_NONE,
+        Inherited,
+        "After how long without a call it is stopped until the next one.",
+    ),
+    key("servers.*.restart_budget", SOME, Inherited, "Restarts within the window after which it rests."),
+    key("servers.*.restart_window", ANY_WAIT, Inherited, "The window in which restarts are counted."),
+    key("servers.*.slow_retry", ANY_WAIT, Inherited, "How long it rests when it cannot be kept up."),
+    key("servers.*.health_interval", WAIT_OR_NONE, Inherited, "How often it is asked whether it is well."),
+    key("servers.*.health_misses", SOME, Inherited, "Unanswered questions in a row until it counts as hung."),
+    key("servers.*.health_hits", SOME, Inherited, "Answers in a row until it counts as well again."),
+    key("servers.*.breaker.failures", SOME, Inherited, "Failures in a row that open its breaker."),
+    key(
+        "servers.*.breaker.failure_share",
+        PERCENT,
+        Inherited,
+        "Percentage of failed calls within the window that opens it.",
+    ),
+    key("servers.*.breaker.window", ANY_WAIT, Inherited, "The window over which the share is taken."),
+    key("servers.*.breaker.open", ANY_WAIT, Inherited, "How long calls are refused before one is tried."),
+    key("servers.*.breaker.half_open_max_calls", SOME, Inherited, "Calls let through at once to try."),
+    key("servers.*.breaker.success_threshold", SOME, Inherited, "Successes that close the breaker again."),
     key("servers.*.start_timeout", ANY_WAIT, Inherited, "How long the server may take to become ready."),
     remote("servers.*.connect_timeout", ANY_WAIT, Inherited, "How long opening a connection may take."),
+    remote(
+        "servers.*.stream_idle_timeout",
+        WAIT_OR_NONE,
+        Inherited,
+        "How long an event stream may be silent before it counts as broken.",
+    ),
+    child(
+        "servers.*.limits.memory",
+        Size(MIN_MEMORY, MAX_MEMORY),
+        Nothing,
+        "The most memory of each of its processes.",
+    ),
+    child(
+        "servers.*.limits.cpu",
+        Kind::Duration(SECOND, YEAR),
+        Nothing,
+        "The most processor time of each of its processes, over its whole life.",
+    ),
+    child(
+        "servers.*.limits.open_files",
+        Count(MIN_FILES, MANY),
+        Nothing,
+        "The most files each of its processes opens.",
+    ),
     child(
         "servers.*.stop_grace",
         ANY_GRACE,
@@ -228,6 +353,12 @@ pub const KEYS: &[KeyDoc] = &[
         List,
         Value("[]"),
         "Patterns of the tools to hold back, whatever `allow` says.",
+    ),
+    key(
+        "servers.*.tools.timeouts.*",
+        ANY_WAIT,
+        Nothing,
+        "How long a call of the tools of this pattern may take.",
     ),
 ];
 

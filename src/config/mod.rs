@@ -33,4 +33,7 @@ mod veil;
 pub use faults::{Fault, Faults};
 pub use keys::{KEYS, KeyDefault, KeyDoc, Kind, Reach};
 pub use load::{EXAMPLE, Flag, Loaded, Setting, Sources, load};
-pub use model::{Config, Gateway, Log, LogFormat, Origin, Protocol, Server, ToolFilter, Transport, Url};
+pub use model::{
+    Breaker, Config, Gateway, Health, Limits, Log, LogFormat, Origin, Protocol, Restart, Server, Start,
+    ToolFilter, Transport, Url,
+};

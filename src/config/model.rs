@@ -63,6 +63,8 @@ pub struct Gateway {
     pub max_streams: usize,
     /// The most requests worked on at once.
     pub max_in_flight: usize,
+    /// The most servers brought up at the same moment.
+    pub parallel_starts: usize,
     /// How long calls in flight may take to finish at shutdown.
     pub shutdown_grace: Duration,
     /// The longest tool or prompt name shown at the merged endpoint.
@@ -102,10 +104,26 @@ pub struct Server {
     pub protocol: Protocol,
     /// How long one call may take.
     pub call_timeout: Duration,
+    /// How long a call may take however much progress it reports.
+    pub max_call_time: Duration,
+    /// When the server is started.
+    pub start: Start,
+    /// After how long without a call it is stopped until the next one.
+    pub idle_stop: Option<Duration>,
+    /// How restarts are paced.
+    pub restart: Restart,
+    /// When it is asked whether it is well, and what its answers mean.
+    pub health: Health,
+    /// When its calls are refused because calls before failed.
+    pub breaker: Breaker,
     /// How long the server may take from its start until it is ready.
     pub start_timeout: Duration,
     /// How long opening a connection to a URL may take.
     pub connect_timeout: Duration,
+    /// How long an event stream of a URL may be silent.
+    pub stream_idle_timeout: Option<Duration>,
+    /// What each process of a child may use.
+    pub limits: Limits,
     /// How long a child may take to leave after its input was closed, and again after SIGTERM.
     pub stop_grace: Duration,
     /// The largest single message accepted from the server, in bytes.
@@ -114,6 +132,73 @@ pub struct Server {
     pub max_in_flight: usize,
     /// Which of its tools are offered.
     pub tools: ToolFilter,
+}
+
+impl Server {
+    /// How long a call of the tool with this name (the server's own name for it) may take.
+    pub fn tool_timeout(&self, tool: &str) -> Duration {
+        let own = self.tools.timeouts.iter().find(|(pattern, _)| glob::matches(pattern, tool));
+        own.map_or(self.call_timeout, |(_, timeout)| *timeout)
+    }
+}
+
+/// When a server is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// With the gateway.
+    Eager,
+    /// By the first call; and once to learn what it offers, if that is not known from an earlier run.
+    Lazy,
+}
+
+/// How restarts are paced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restart {
+    /// Restarts within `window` after which the server rests.
+    pub budget: usize,
+    /// See `budget`.
+    pub window: Duration,
+    /// How long it rests before it is tried again.
+    pub slow_retry: Duration,
+}
+
+/// When a server is asked whether it is well, and what its answers mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Health {
+    /// How often it is asked; never if there is none.
+    pub interval: Option<Duration>,
+    /// Questions without an answer, in a row, after which it counts as hung.
+    pub misses: usize,
+    /// Answers in a row after which it counts as well again.
+    pub hits: usize,
+}
+
+/// When a server's calls are refused because calls before failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Breaker {
+    /// Failures in a row that open it.
+    pub failures: usize,
+    /// Percentage of failed calls within `window` that opens it.
+    pub failure_share: usize,
+    /// See `failure_share`.
+    pub window: Duration,
+    /// How long calls are refused before one is tried.
+    pub open: Duration,
+    /// Calls let through at once to try.
+    pub half_open_max_calls: usize,
+    /// Successes that close it again.
+    pub success_threshold: usize,
+}
+
+/// What each process of a child may use. Without a value, what the gateway itself may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Memory in bytes.
+    pub memory: Option<u64>,
+    /// Processor time over its whole life.
+    pub cpu: Option<Duration>,
+    /// Open files and sockets.
+    pub open_files: Option<usize>,
 }
 
 /// Which era of the protocol a server speaks.
@@ -127,13 +212,15 @@ pub enum Protocol {
     Modern,
 }
 
-/// Which of a server's tools are offered.
+/// Which of a server's tools are offered, and how long they may take.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ToolFilter {
     /// Patterns of the tools that are offered; empty means all of them.
     pub allow: Vec<String>,
     /// Patterns of the tools that are not, whatever `allow` says.
     pub deny: Vec<String>,
+    /// Patterns of tools with a call timeout of their own, the most exact first.
+    pub timeouts: Vec<(String, Duration)>,
 }
 
 impl ToolFilter {

@@ -24,6 +24,9 @@ pub(super) struct Reader<'a> {
     pub resolve: bool,
 }
 
+/// What stands for no length of time.
+const NO_DURATION: &str = "none";
+
 /// A path's segments as the list of keys is asked for them.
 pub(super) fn path(segments: &[&str]) -> KeyPath {
     segments.iter().map(|segment| (*segment).to_owned()).collect()
@@ -33,9 +36,9 @@ impl<'a> Reader<'a> {
     /// The setting at a path, or the one it inherits.
     pub fn leaf(&self, at: &[&str]) -> Option<&'a Leaf> {
         let own = self.stack.find(&path(at));
-        own.or_else(|| match (keys::lookup(at), at.last()) {
-            (Spot::Key(doc), Some(name)) if doc.default == KeyDefault::Inherited => {
-                self.stack.find(&path(&["defaults", name]))
+        own.or_else(|| match (keys::lookup(at), at) {
+            (Spot::Key(doc), ["servers", _, rest @ ..]) if doc.default == KeyDefault::Inherited => {
+                self.stack.find(&path(&[&["defaults"], rest].concat()))
             }
             _ => None,
         })
@@ -78,11 +81,27 @@ impl<'a> Reader<'a> {
     }
 
     pub fn duration(&mut self, at: &[&str]) -> Duration {
-        let Some(leaf) = self.leaf(at) else { return Duration::ZERO };
-        let (Kind::Duration(min, max), Value::Text(text)) = (leaf.doc.kind, &leaf.value) else {
+        self.leaf(at).map_or(Duration::ZERO, |leaf| self.length(leaf))
+    }
+
+    /// A length of time, or nothing where the setting says so.
+    pub fn duration_or_none(&mut self, at: &[&str]) -> Option<Duration> {
+        let leaf = self.leaf(at)?;
+        if matches!(&leaf.value, Value::Text(text) if text.trim() == NO_DURATION) {
+            return None;
+        }
+        Some(self.length(leaf))
+    }
+
+    /// The length of time that a setting holds.
+    pub fn length(&mut self, leaf: &Leaf) -> Duration {
+        let (Kind::Duration(min, max) | Kind::DurationOrNone(min, max), Value::Text(text)) =
+            (leaf.doc.kind, &leaf.value)
+        else {
             return Duration::ZERO;
         };
-        let bounds = format!("write a length from {} to {}", show_duration(min), show_duration(max));
+        let none = if matches!(leaf.doc.kind, Kind::DurationOrNone(..)) { ", or \"none\"" } else { "" };
+        let bounds = format!("write a length from {} to {}{none}", show_duration(min), show_duration(max));
         match parse_duration(text) {
             Ok(duration) if (min..=max).contains(&duration) => return duration,
             Ok(_) => self.wrong(leaf, "is out of bounds", bounds),
@@ -92,7 +111,9 @@ impl<'a> Reader<'a> {
             Err(problem) => self.wrong(
                 leaf,
                 problem,
-                "write whole numbers with the units d, h, m, s or ms, such as \"30s\" or \"1h30m\"",
+                format!(
+                    "write whole numbers with the units d, h, m, s or ms, such as \"30s\" or \"1h30m\"{none}"
+                ),
             ),
         }
         Duration::ZERO

@@ -1,6 +1,7 @@
 //! From settings to servers.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
@@ -9,7 +10,7 @@ use crate::base::{Secret, ServerName};
 use super::faults::At;
 use super::keys::Reach;
 use super::layers::{KeyPath, Leaf, Place};
-use super::model::{Protocol, Server, ToolFilter, Transport, Url};
+use super::model::{Breaker, Health, Limits, Protocol, Restart, Server, Start, ToolFilter, Transport, Url};
 use super::reader::{Reader, path};
 
 /// Headers that the gateway writes itself, or that belong to one hop.
@@ -50,14 +51,68 @@ pub(super) fn server(reader: &mut Reader<'_>, name: &str, at: &At, spoiled: &[Ke
         transport: transport?,
         protocol,
         call_timeout: reader.duration(&key("call_timeout")),
+        max_call_time: reader.duration(&key("max_call_time")),
+        start: [Start::Eager, Start::Lazy][reader.choice(&key("start"))],
+        idle_stop: reader.duration_or_none(&key("idle_stop")),
+        restart: Restart {
+            budget: reader.count(&key("restart_budget")),
+            window: reader.duration(&key("restart_window")),
+            slow_retry: reader.duration(&key("slow_retry")),
+        },
+        health: Health {
+            interval: reader.duration_or_none(&key("health_interval")),
+            misses: reader.count(&key("health_misses")),
+            hits: reader.count(&key("health_hits")),
+        },
+        breaker: breaker(reader, name),
         start_timeout: reader.duration(&key("start_timeout")),
         connect_timeout: reader.duration(&key("connect_timeout")),
+        stream_idle_timeout: reader.duration_or_none(&key("stream_idle_timeout")),
+        limits: limits(reader, name),
         stop_grace: reader.duration(&key("stop_grace")),
         max_message: reader.size(&key("max_message")),
         max_in_flight: reader.count(&key("max_in_flight")),
-        tools: ToolFilter { allow: patterns(reader, name, "allow"), deny: patterns(reader, name, "deny") },
+        tools: ToolFilter {
+            allow: patterns(reader, name, "allow"),
+            deny: patterns(reader, name, "deny"),
+            timeouts: timeouts(reader, name),
+        },
     };
     Some(server)
+}
+
+fn breaker(reader: &mut Reader<'_>, name: &str) -> Breaker {
+    let key = |key: &'static str| ["servers", name, "breaker", key];
+    Breaker {
+        failures: reader.count(&key("failures")),
+        failure_share: reader.count(&key("failure_share")),
+        window: reader.duration(&key("window")),
+        open: reader.duration(&key("open")),
+        half_open_max_calls: reader.count(&key("half_open_max_calls")),
+        success_threshold: reader.count(&key("success_threshold")),
+    }
+}
+
+fn limits(reader: &mut Reader<'_>, name: &str) -> Limits {
+    let key = |key: &'static str| ["servers", name, "limits", key];
+    Limits {
+        memory: reader.leaf(&key("memory")).map(|_| reader.size(&key("memory"))),
+        cpu: reader.leaf(&key("cpu")).map(|leaf| reader.length(leaf)),
+        open_files: reader.leaf(&key("open_files")).map(|_| reader.count(&key("open_files"))),
+    }
+}
+
+/// Call timeouts by pattern. A table has no order, so the most exact pattern comes first: the one with the most
+/// characters that stand for themselves.
+fn timeouts(reader: &mut Reader<'_>, name: &str) -> Vec<(String, Duration)> {
+    let mut timeouts = Vec::new();
+    for leaf in reader.stack.below(&path(&["servers", name, "tools", "timeouts"])) {
+        let pattern = leaf.path.last().map_or("", String::as_str);
+        timeouts.push((pattern.to_owned(), reader.length(leaf)));
+    }
+    timeouts
+        .sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.bytes().filter(|byte| *byte != b'*').count()));
+    timeouts
 }
 
 fn suggestion(name: &str) -> String {

@@ -47,7 +47,8 @@ async fn ready(State(pages): State<Pages>) -> Response {
     for server in pages.fleet.servers() {
         let status = server.status().borrow().clone();
         let name = quote(server.name().as_str());
-        if !matches!(status.state, ServerState::Ready { .. }) {
+        // One that sleeps is as good as ready: the next call wakes it.
+        if !matches!(status.state, ServerState::Ready { .. } | ServerState::Dormant) {
             let reason = status.last_error.as_deref().unwrap_or("is not up yet");
             degraded.push(format!("{name}:{}", quote(&format!("{}: {reason}", status.state.as_str()))));
         }

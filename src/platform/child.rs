@@ -53,6 +53,8 @@ pub struct Limits {
 pub struct Spawned {
     /// Its process id, which is also its process group.
     pub pid: u32,
+    /// The process id of its keeper, under which everything is that it starts.
+    pub keeper: u32,
     /// Writes to its standard input.
     pub stdin: ChildStdin,
     /// Reads its standard output.
@@ -125,6 +127,7 @@ pub async fn spawn(exe: &Path, spec: &ChildSpec) -> Result<Spawned, SpawnError> 
     let (length, order) = encode(spec).map_err(own)?;
     let (stdin, stdout, stderr, lifeline, keeper) = start_keeper(exe, spec, length).map_err(own)?;
     let (from_keeper, mut to_keeper) = lifeline.into_split();
+    let keeper_pid = keeper.id().unwrap_or_default();
     let (phase, watched) = watch::channel(Phase::Alive);
     let (started, start) = oneshot::channel();
     tokio::spawn(follow(keeper, from_keeper, started, phase));
@@ -133,7 +136,7 @@ pub async fn spawn(exe: &Path, spec: &ChildSpec) -> Result<Spawned, SpawnError> 
     match start.await {
         Ok(Ok(pid)) => {
             let process = Process { lifeline: to_keeper, phase: watched };
-            Ok(Spawned { pid, stdin, stdout, stderr, process })
+            Ok(Spawned { pid, keeper: keeper_pid, stdin, stdout, stderr, process })
         }
         Ok(Err(failure)) => Err(SpawnError::reported(spec, failure).await),
         Err(_) => Err(own(io::Error::other("it exited before it started the program"))),

@@ -58,6 +58,7 @@ mod order;
 mod process_table;
 mod program;
 mod setup;
+mod usage;
 
 pub use child::{ChildSpec, Limits, Process, Spawned, spawn};
 pub use environment::base_environment;
@@ -65,3 +66,4 @@ pub use error::{Searched, SpawnError};
 pub use exit::Exit;
 pub use limit::{LimitError, raise_open_files};
 pub use program::own_program;
+pub use usage::{Usage, usage_below};

@@ -45,6 +45,7 @@ pub struct ClientCall {
     rounds: usize,
     key: SealKey,
     received: Instant,
+    timeout: Duration,
     deadline: Instant,
     /// Progress moves the deadline, up to here.
     latest: Instant,
@@ -60,10 +61,6 @@ pub(super) struct Sent {
     pub at: Instant,
 }
 
-/// However much progress it reports, a call ends after this many times its timeout. Ten times the 30 s default is
-/// what a long build or crawl takes; longer work belongs into a task.
-const MAX_EXTENSION: u32 = 10;
-
 /// Rounds of questions in one call. The specification names no number; forms of more than a few pages are tools that
 /// have lost their way.
 const MAX_ROUNDS: usize = 16;
@@ -78,8 +75,12 @@ impl ClientCall {
         received: Instant,
         place: InFlight,
     ) -> ClientCall {
-        let timeout = target.server.config().call_timeout;
-        let (deadline, latest) = (sent.at + timeout, sent.at + timeout * MAX_EXTENSION);
+        let config = target.server.config();
+        let timeout = match &target.name {
+            Some(tool) if request.message.method() == method::TOOLS_CALL => config.tool_timeout(tool),
+            _ => config.call_timeout,
+        };
+        let (deadline, latest) = (sent.at + timeout, sent.at + config.max_call_time.max(timeout));
         ClientCall {
             request,
             target,
@@ -88,6 +89,7 @@ impl ClientCall {
             rounds: 1,
             key,
             received,
+            timeout,
             deadline,
             latest,
             resent: false,
@@ -119,6 +121,7 @@ impl ClientCall {
                     until.as_mut().reset(patience.map_or(self.deadline, |p| p.min(self.deadline)));
                 }
                 Some(Event::Reply(reply)) => {
+                    self.sent.admission.succeed();
                     return match self.asks(&reply) {
                         None => Step::Done(self.reply(&reply)),
                         Some(Ok(questions)) => Step::Ask(questions),
@@ -142,6 +145,7 @@ impl ClientCall {
 
     /// A request that cannot have been executed is sent once more, to the server as it is by now.
     async fn send_again(&mut self, fault: Fault) -> Result<(), Error> {
+        self.sent.admission.fail(&fault);
         if self.resent || fault.delivery == Delivery::Unknown {
             return Err(fault.error);
         }
@@ -160,8 +164,8 @@ impl ClientCall {
         self.round.answers = answers;
         self.sent = send(&self.request, &self.target, &self.round, 0).await?;
         self.rounds += 1;
-        let timeout = self.target.server.config().call_timeout;
-        (self.deadline, self.latest) = (self.sent.at + timeout, self.sent.at + timeout * MAX_EXTENSION);
+        let longest = self.target.server.config().max_call_time.max(self.timeout);
+        (self.deadline, self.latest) = (self.sent.at + self.timeout, self.sent.at + longest);
         Ok(())
     }
 
@@ -187,13 +191,15 @@ impl ClientCall {
     }
 
     fn overdue(&mut self) -> Reply {
+        self.sent.admission.time_out();
         let waited = self.sent.at.elapsed();
         self.fail(&Error::new(
             ErrorKind::Timeout,
             format!(
-                "server '{}' did not answer within {} (call_timeout); the call has been withdrawn",
+                "server '{}' did not answer within {} ({}); the call has been withdrawn",
                 self.target.server.name(),
-                human(waited)
+                human(waited),
+                if self.deadline < self.latest { "call_timeout" } else { "max_call_time" },
             ),
         ))
     }
@@ -278,7 +284,7 @@ impl ClientCall {
         let mut splice = Splice::new(note.text().clone());
         match note.method() {
             method::PROGRESS => {
-                self.deadline = (Instant::now() + self.target.server.config().call_timeout).min(self.latest);
+                self.deadline = (Instant::now() + self.timeout).min(self.latest);
                 // A server that reports progress nobody asked for is not relayed: the client could not place it.
                 let token = prepare::progress_token(&self.request)?;
                 splice.replace(read.progress_token?, self.request.message.slice(token));

@@ -189,7 +189,7 @@ impl Router {
                 "the gateway has {} requests in flight, as many as it may (max_in_flight); try again later",
                 gate.cap()
             );
-            Error::new(ErrorKind::Overloaded, text)
+            Error::new(ErrorKind::Overloaded, text).with_data(RETRY_SOON.to_owned())
         })?;
         let target = resolve::resolve(request, &self.0.catalog, &self.0.fleet).await?;
         if let (Era::Modern, Some(level)) = (request.era, request.log_level) {
@@ -238,6 +238,9 @@ impl Router {
         Ok(self.view(endpoint))
     }
 }
+
+/// `error.data` of a refusal for want of a place: places become free all the time.
+const RETRY_SOON: &str = r#"{"retry_after":1}"#;
 
 fn instructions(intro: &Introduction) -> String {
     intro.instructions.as_ref().map(|text| format!(r#","instructions":{text}"#)).unwrap_or_default()

@@ -98,6 +98,7 @@ async fn named(
     // A server that is still coming up may own it: its callers wait for it, and nobody else does.
     if let Some(server) = split_name(&name).and_then(|(server, _)| fleet.get(server))
         && server.live().is_none()
+        && !server.is_dormant()
     {
         server.wait_until_live(0).await?;
         catalog.settled().await;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
@@ -11,8 +12,9 @@ use tokio_util::task::TaskTracker;
 use crate::base::ServerName;
 use crate::config;
 use crate::store::{Store, StoredCatalog};
-use crate::telemetry::RequestMetrics;
+use crate::telemetry::{RequestMetrics, names};
 
+use super::admission::{Fuse, Pulse};
 use super::generation::Resources;
 use super::handle::{COMMANDS, ServerHandle, Shared, Status, Updated};
 use super::launch::{Surroundings, era_key};
@@ -29,6 +31,8 @@ pub struct FleetOptions {
     pub surroundings: Surroundings,
     /// Where verdicts and lists outlive the process.
     pub store: Option<Store>,
+    /// The most servers brought up at the same moment.
+    pub parallel_starts: usize,
     /// What is known from the last run.
     pub stored: Vec<StoredCatalog>,
 }
@@ -51,6 +55,7 @@ impl Fleet {
             surroundings: Arc::new(options.surroundings),
             store: options.store,
             metrics: Arc::default(),
+            starts: Arc::new(Semaphore::new(options.parallel_starts)),
         };
         let updates = broadcast::Sender::new(UPDATES);
         let (changes, shutdown, owners) =
@@ -63,10 +68,15 @@ impl Fleet {
                 live: ArcSwapOption::empty(),
                 status: watch::Sender::new(FIRST_STATUS),
                 permits: Arc::new(Semaphore::new(config.max_in_flight)),
+                waiting: AtomicUsize::new(0),
+                fuse: Fuse::new(&config.name, config.breaker),
+                pulse: Pulse::new(),
                 commands,
+                wake: Notify::new(),
                 refresh: Notify::new(),
                 log_level: watch::Sender::new(None),
                 metrics: RequestMetrics::for_server(config.name.as_str()),
+                queue_wait: names::QUEUE_WAIT.histogram(&[config.name.as_str()]),
                 wishes: Wishes::default(),
                 updates: updates.clone(),
                 changes: changes.clone(),
@@ -92,6 +102,17 @@ impl Fleet {
     /// A number that grows whenever the offer of any server has changed.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    /// Tells what is counted only when somebody asks.
+    pub fn tell_metrics(&self) {
+        for server in self.servers.iter() {
+            let name = [server.name().as_str()];
+            names::SERVER_IN_FLIGHT.gauge(&name).set(server.in_flight() as f64);
+            names::SERVER_PENDING
+                .gauge(&name)
+                .set(server.live().map_or(0, |live| live.link.pending()) as f64);
+        }
     }
 
     /// Hears of every update of a subscribed resource from now on.

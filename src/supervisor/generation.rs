@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
@@ -14,11 +14,14 @@ use crate::platform::{self, Process};
 use crate::store::Store;
 use crate::upstream::{Hint, Link, Peer, StdioLink, ended_fault, handshake};
 
+use super::breaker::Breaker;
 use super::handle::{Live, Shared};
+use super::health;
 use super::launch;
 use super::listen;
 use super::metrics::ServerMetrics;
 use super::reading;
+use super::usage;
 
 /// What every generation may use.
 #[derive(Clone)]
@@ -26,12 +29,18 @@ pub(super) struct Resources {
     pub surroundings: Arc<launch::Surroundings>,
     pub store: Option<Store>,
     pub metrics: Arc<ServerMetrics>,
+    /// Places for children that are being brought up, of the whole fleet.
+    pub starts: Arc<Semaphore>,
 }
 
 pub(super) struct Context {
     pub shared: Arc<Shared>,
     pub resources: Resources,
     pub number: u64,
+    /// Whether it waits for a place among the starts.
+    pub cold: bool,
+    /// Fires when the start is over, well or not.
+    pub settled: CancellationToken,
     /// The era that the generation before proved by its end.
     pub speaks: Option<Era>,
     pub up: mpsc::Sender<u64>,
@@ -46,20 +55,41 @@ pub(super) struct Ended {
     pub permanent: bool,
     /// What the end says of the server's era: one that exits on a probe speaks the old one.
     pub speaks: Option<Era>,
+    /// How a process that is still there is made to go.
+    pub farewell: Farewell,
+}
+
+/// How a child is made to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Farewell {
+    /// Nothing is wrong with it: its input ends; then SIGTERM; then SIGKILL.
+    Polite,
+    /// It has broken off, and its successor waits: SIGTERM at once.
+    Firm,
+    /// It does not hear anything: SIGKILL at once.
+    Kill,
 }
 
 impl Ended {
     fn because(reason: impl Into<String>) -> Ended {
-        Ended { reason: reason.into(), permanent: false, speaks: None }
+        Ended { reason: reason.into(), permanent: false, speaks: None, farewell: Farewell::Firm }
+    }
+
+    fn stopped() -> Ended {
+        Ended { farewell: Farewell::Polite, ..Ended::because("was stopped") }
     }
 }
 
+/// How long a start may keep its place from others. Most servers are up by then; one that is not waits for something
+/// that costs the machine nothing.
+const START_PLACE: Duration = Duration::from_secs(3);
 /// The exit status is usually known a moment after the pipes have closed; a caller is better served with it.
 const EXIT_WAIT: Duration = Duration::from_millis(5);
 /// After an exit, replies that the child had written before are still read for this long.
 const DRAIN_WAIT: Duration = Duration::from_millis(5);
 
 pub(super) async fn run(context: Context) -> Ended {
+    let _settled = context.settled.clone().drop_guard();
     match &context.shared.config.transport {
         Transport::Stdio { .. } => run_child(context).await,
         Transport::Http { .. } => run_remote(context).await,
@@ -70,9 +100,15 @@ async fn run_child(context: Context) -> Ended {
     let config = &context.shared.config;
     let surroundings = &context.resources.surroundings;
     let spec = launch::child_spec(config, surroundings);
+    if context.cold {
+        tokio::select! {
+            () = take_place(&context) => {}
+            () = context.cancel.cancelled() => return Ended::stopped(),
+        }
+    }
     let spawned = tokio::select! {
         spawned = platform::spawn(&surroundings.exe, &spec) => spawned,
-        () = context.cancel.cancelled() => return Ended::because("was stopped"),
+        () = context.cancel.cancelled() => return Ended::stopped(),
         () = tokio::time::sleep(config.start_timeout) => {
             return Ended::because(format!("was not started by the system within {:?} (start_timeout)", config.start_timeout));
         }
@@ -105,12 +141,14 @@ async fn run_child(context: Context) -> Ended {
             Err(_) => Ended::because(format!("broke its pipes: {reason}")),
         },
         ended = serve(&context, Link::Stdio(Arc::clone(&link)), &mut hint) => ended,
-        () = context.cancel.cancelled() => Ended::because("was stopped"),
+        never = usage::collect(&config.name, spawned.keeper) => match never {},
+        () = context.cancel.cancelled() => Ended::stopped(),
     };
     let probed_in_vain = hint == Some(Hint::Unknown) && context.shared.live.load().is_none();
     context.shared.live.store(None);
     link.fail_all(&ended_fault(&config.name, &ended.reason));
-    stop_child(&context, &link, &mut process).await;
+    stop_child(&context, &link, &mut process, ended.farewell).await;
+    usage::forget(&config.name);
     context.resources.metrics.link(&config.name, link.counts());
     context.shared.status.send_modify(|status| status.pid = None);
     for line in link.stderr().lines().iter().rev().take(LAST_WORDS).rev() {
@@ -127,10 +165,14 @@ async fn run_child(context: Context) -> Ended {
 const LAST_WORDS: usize = 10;
 
 /// Asks a child to leave, ever more firmly: end of input, SIGTERM to its group, SIGKILL to everything it started.
-async fn stop_child(context: &Context, link: &StdioLink, process: &mut Process) {
+async fn stop_child(context: &Context, link: &StdioLink, process: &mut Process, farewell: Farewell) {
     let grace = context.shared.config.stop_grace;
     link.close_stdin();
-    if tokio::time::timeout(grace, process.wait()).await.is_err() {
+    let left = match farewell {
+        Farewell::Polite => tokio::time::timeout(grace, process.wait()).await.is_ok(),
+        Farewell::Firm | Farewell::Kill => false,
+    };
+    if !left && farewell != Farewell::Kill {
         process.terminate();
         if tokio::time::timeout(grace, process.wait()).await.is_err() {
             warn!(server = %context.shared.config.name, "does not leave on SIGTERM; killing it");
@@ -138,6 +180,16 @@ async fn stop_child(context: &Context, link: &StdioLink, process: &mut Process) 
     }
     process.kill();
     process.gone().await;
+}
+
+/// Waits for a place among the starts, and gives it back when this one is over or has taken its time.
+async fn take_place(context: &Context) {
+    let Ok(place) = Arc::clone(&context.resources.starts).acquire_owned().await else { return };
+    let settled = context.settled.clone();
+    tokio::spawn(async move {
+        let _ = tokio::time::timeout(START_PLACE, settled.cancelled()).await;
+        drop(place);
+    });
 }
 
 async fn run_remote(context: Context) -> Ended {
@@ -148,7 +200,7 @@ async fn run_remote(context: Context) -> Ended {
     let mut hint = None;
     let ended = tokio::select! {
         ended = serve(&context, Link::Http(Arc::clone(&link)), &mut hint) => ended,
-        () = context.cancel.cancelled() => Ended::because("was stopped"),
+        () = context.cancel.cancelled() => Ended::stopped(),
     };
     context.shared.live.store(None);
     if context.cancel.is_cancelled() {
@@ -174,13 +226,20 @@ async fn serve(context: &Context, link: Link, used_hint: &mut Option<Hint>) -> E
     let offer = reading::read_offer(&link, &peer, config).await;
     reading::publish(&context.shared, &context.resources.store, offer);
     let live = Live { generation: context.number, link: link.clone(), peer: Arc::clone(&peer) };
+    // Nothing that happened to earlier generations is held against this one.
+    context.shared.fuse.with(Breaker::reset);
+    context.shared.pulse.use_now();
     context.shared.live.store(Some(Arc::new(live)));
+    context.settled.cancel();
     let _ = context.up.send(context.number).await;
 
     tokio::select! {
         () = listen::pass_log_level(&link, &peer, context.shared.log_level.subscribe()) => Ended::because("ended its streams"),
         () = listen::follow(&link, &peer, &context.shared) => Ended::because("ended its streams"),
         reason = reading::keep_fresh(&link, &peer, &context.shared, &context.resources.store) => Ended::because(reason),
+        reason = health::watch(&link, &peer, &context.shared) => {
+            Ended { farewell: Farewell::Kill, ..Ended::because(reason) }
+        }
     }
 }
 

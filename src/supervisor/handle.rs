@@ -1,17 +1,22 @@
 //! The face of one supervised server: what it offers, how it is doing, and the way in for calls.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use metrics::Histogram;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, mpsc, watch};
+use tokio::time::Instant;
 
 use crate::base::{Error, ErrorKind, Level, ServerName};
 use crate::config;
 use crate::telemetry::RequestMetrics;
 use crate::upstream::{Link, Peer};
 
-use super::machine::State;
+use super::admission::{Admission, Fuse, Pulse, retry_after};
+use super::breaker::BreakerState;
+use super::machine::{Next, State};
 use super::snapshot::Offer;
 use super::subscriptions::Wishes;
 
@@ -66,11 +71,18 @@ pub(super) struct Shared {
     pub offer: ArcSwap<Offer>,
     pub status: watch::Sender<Status>,
     pub permits: Arc<Semaphore>,
+    /// Calls that wait for a place, or for the server to come up.
+    pub waiting: AtomicUsize,
+    pub fuse: Fuse,
+    pub pulse: Pulse,
     pub commands: mpsc::Sender<Command>,
+    /// Somebody calls a server that sleeps.
+    pub wake: Notify,
     pub refresh: Notify,
     /// The lowest log level that anybody has asked for.
     pub log_level: watch::Sender<Option<Level>>,
     pub metrics: RequestMetrics,
+    pub queue_wait: Histogram,
     /// Resources that somebody wants to hear of.
     pub wishes: Wishes,
     /// Where their updates are announced.
@@ -79,12 +91,23 @@ pub(super) struct Shared {
     pub changes: watch::Sender<u64>,
 }
 
-/// Leave to make one call: the place it takes among the server's calls is freed when this is dropped.
-#[derive(Debug)]
-pub struct Admission {
-    /// The server as it is now.
-    pub live: Arc<Live>,
-    _permit: OwnedSemaphorePermit,
+impl Shared {
+    /// Calls in flight.
+    pub fn in_flight(&self) -> usize {
+        self.config.max_in_flight.saturating_sub(self.permits.available_permits())
+    }
+
+    /// Takes the server away from callers, unless a call is in flight or somebody hears of its resources. A call takes its place before it looks at
+    /// `live`; so it has either been seen here, or sees that the server is gone, and waits for the next generation.
+    pub fn close_if_idle(&self) -> bool {
+        let places = u32::try_from(self.config.max_in_flight).unwrap_or(u32::MAX);
+        if !self.wishes.is_empty() {
+            return false;
+        }
+        let Ok(_all) = self.permits.try_acquire_many(places) else { return false };
+        self.live.store(None);
+        true
+    }
 }
 
 /// Commands that may wait for an owner that is busy with the one before.
@@ -92,6 +115,8 @@ pub(super) const COMMANDS: usize = 8;
 /// How long a call waits for a place at a server that has as many calls in flight as it may. Longer queues only
 /// hide an overload; a client that is told can back off.
 const PLACE_WAIT: Duration = Duration::from_secs(5);
+/// What a caller is told who met a full queue: by then the calls that hold it up have ended or been refused.
+const PLACE_RETRY: u64 = PLACE_WAIT.as_secs();
 
 impl ServerHandle {
     /// The server's name.
@@ -121,7 +146,22 @@ impl ServerHandle {
 
     /// Calls in flight.
     pub fn in_flight(&self) -> usize {
-        self.0.config.max_in_flight.saturating_sub(self.0.permits.available_permits())
+        self.0.in_flight()
+    }
+
+    /// Whether the server sleeps until somebody calls it; its lists are known.
+    pub fn is_dormant(&self) -> bool {
+        matches!(self.0.status.borrow().state, State::Dormant | State::Stopping { next: Next::Dormant })
+    }
+
+    /// What its breaker does with calls.
+    pub fn breaker(&self) -> BreakerState {
+        self.0.fuse.state()
+    }
+
+    /// Closes its breaker, on an operator's word.
+    pub fn reset_breaker(&self) {
+        self.0.fuse.with(super::breaker::Breaker::reset);
     }
 
     /// Lets a call in: waits for a server that is coming up, and for a free place, and says clearly why not.
@@ -129,28 +169,56 @@ impl ServerHandle {
     /// `newer_than` is the generation at which the call has been tried in vain; 0 for a first attempt.
     pub async fn admit(&self, newer_than: u64) -> Result<Admission, Error> {
         // The common case takes no await.
-        if let Some(live) = self.live().filter(|live| live.generation > newer_than)
-            && let Ok(permit) = Arc::clone(&self.0.permits).try_acquire_owned()
+        if let Ok(permit) = Arc::clone(&self.0.permits).try_acquire_owned()
+            && let Some(admission) = self.enter(permit, newer_than)?
         {
-            return Ok(Admission { live, _permit: permit });
+            return Ok(admission);
         }
-        let live = self.wait_until_live(newer_than).await?;
-        let place = tokio::time::timeout(PLACE_WAIT, Arc::clone(&self.0.permits).acquire_owned()).await;
-        match place {
-            Ok(Ok(permit)) => Ok(Admission { live, _permit: permit }),
-            _ => Err(Error::new(
-                ErrorKind::Overloaded,
-                format!(
-                    "server '{}' has {} calls in flight, as many as it may (max_in_flight); try again later",
-                    self.name(),
-                    self.0.config.max_in_flight
-                ),
-            )),
+        let shared = &self.0;
+        let _waiter =
+            Waiter::enter(&shared.waiting, shared.config.max_in_flight).ok_or_else(|| self.overloaded())?;
+        let since = Instant::now();
+        let admitted = self.admit_later(newer_than, since + shared.config.start_timeout).await;
+        shared.queue_wait.record(since.elapsed());
+        admitted
+    }
+
+    /// With a place, the server as it is now; `None` if there is none to be called.
+    fn enter(&self, permit: OwnedSemaphorePermit, newer_than: u64) -> Result<Option<Admission>, Error> {
+        let Some(live) = self.live().filter(|live| live.generation > newer_than) else { return Ok(None) };
+        let ticket = self.0.fuse.admit(Instant::now())?;
+        Ok(Some(Admission::new(live, &self.0, ticket, permit)))
+    }
+
+    async fn admit_later(&self, newer_than: u64, deadline: Instant) -> Result<Admission, Error> {
+        loop {
+            self.wait_until_live(newer_than).await?;
+            // Who would be refused in the end is not kept waiting for a place.
+            if let Some(refusal) = self.0.fuse.refuses(Instant::now()) {
+                return Err(refusal);
+            }
+            let place = tokio::time::timeout(PLACE_WAIT, Arc::clone(&self.0.permits).acquire_owned()).await;
+            let Ok(Ok(permit)) = place else { return Err(self.overloaded()) };
+            if let Some(admission) = self.enter(permit, newer_than)? {
+                return Ok(admission);
+            }
+            if Instant::now() >= deadline {
+                return Err(self.unavailable("does not stay up"));
+            }
         }
     }
 
-    /// Waits for a generation newer than `newer_than` that is coming up, at most as long as a start may take. A server
-    /// that rests after failures is not waited for.
+    fn overloaded(&self) -> Error {
+        let text = format!(
+            "server '{}' has {} calls in flight, as many as it may (max_in_flight); try again later",
+            self.name(),
+            self.0.config.max_in_flight
+        );
+        Error::new(ErrorKind::Overloaded, text).with_data(retry_after(PLACE_RETRY))
+    }
+
+    /// Waits for a generation newer than `newer_than` that is coming up, at most as long as a start may take, and wakes
+    /// a server that sleeps. One that rests after failures is not waited for.
     pub async fn wait_until_live(&self, newer_than: u64) -> Result<Arc<Live>, Error> {
         let mut status = self.0.status.subscribe();
         let arrival = async {
@@ -160,7 +228,11 @@ impl ServerHandle {
                 }
                 let hopeless = match &status.borrow_and_update().state {
                     State::Failed { reason, .. } | State::Backoff { reason, .. } => Some(reason.clone()),
-                    State::Stopped | State::Stopping => Some("is stopped".to_owned()),
+                    State::Stopped | State::Stopping { next: Next::Stopped } => Some("is stopped".to_owned()),
+                    State::Dormant | State::Stopping { next: Next::Dormant } => {
+                        self.0.wake.notify_one();
+                        None
+                    }
                     _ => None,
                 };
                 if let Some(reason) = hopeless {
@@ -214,6 +286,24 @@ impl ServerHandle {
     fn unavailable(&self, reason: &str) -> Error {
         let text = format!("server '{}' is not available: it {reason}", self.name());
         Error::new(ErrorKind::Unavailable, text)
+    }
+}
+
+/// One call among those that wait; dropping it takes it out.
+struct Waiter<'a>(&'a AtomicUsize);
+
+impl<'a> Waiter<'a> {
+    /// Joins, unless `most` are waiting already.
+    fn enter(waiting: &'a AtomicUsize, most: usize) -> Option<Waiter<'a>> {
+        let before = waiting.fetch_add(1, Ordering::Relaxed);
+        let waiter = Waiter(waiting);
+        (before < most).then_some(waiter)
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -43,7 +43,12 @@ pub(super) fn child_spec(server: &config::Server, surroundings: &Surroundings) -
         args: args.iter().map(OsString::from).collect(),
         env: variables,
         cwd: cwd.clone(),
-        limits: Limits::default(),
+        limits: Limits {
+            memory_bytes: server.limits.memory,
+            // The system counts whole seconds, and takes 0 for one.
+            cpu_seconds: server.limits.cpu.map(|time| time.as_secs().max(1)),
+            open_files: server.limits.open_files.map(|files| files as u64),
+        },
     }
 }
 
@@ -76,6 +81,7 @@ pub(super) fn http_link(server: &config::Server) -> Result<Arc<HttpLink>, String
         headers: map,
         max_message: usize::try_from(server.max_message).unwrap_or(usize::MAX),
         housekeeping_timeout: server.connect_timeout,
+        stream_idle_timeout: server.stream_idle_timeout,
     };
     Ok(HttpLink::new(options, client))
 }

@@ -1,18 +1,28 @@
 //! The states of one supervised server, as a pure machine: state × event × now → state, action.
 //!
 //! ```text
-//!              Start                    Up
-//!  Stopped ───────────▶ Starting ───────────────▶ Ready
-//!     ▲                  ▲  ▲ │ Down                │ Down
-//!     │ Ended   Due      │  │ ▼                     │
-//!  Stopping   ┌──────────┘  └─── Backoff ◀──────────┤ (again within the budget's window)
-//!     ▲       │                    │ budget spent   │
-//!     │     Failed ◀───────────────┴────────────────┘ (permanent fault: at once)
-//!     └─────── Stop, from any state
+//!               Start                     Up
+//!   Stopped ─────────────▶ Starting ──────────────▶ Ready ──────────┐
+//!    │  ▲                   ▲ ▲ ▲ │                 │ ▲ │           │
+//!    │  │                   │ │ │ │ Down            │ │ │ Down      │ Idle
+//!    │  │              Due  │ │ │ ▼                 │ │ ▼           │
+//!    │  │     Start ┌───────┘ │ Backoff ◀───────────┼─┼─(again within the budget's window;
+//!    │  │           │         │   │                 │ │  the first time: Starting at once)
+//!    │  │       Failed ◀──────┼───┴─────────────────┘ │ (budget spent, or a permanent fault)
+//!    │  │                     │                       │
+//!    │  │                     │ Wake, Start           │
+//!    │  │   Rest              │                       │
+//!    └──┼────────────────▶ Dormant ◀──── Stopping { next: Dormant } ◀───────┘
+//!       │                                    │ Wake, Start
+//!       │ Down                               ▼
+//!    Stopping { next: Stopped } ◀──▶ Stopping { next: Starting } ── Down ──▶ Starting
+//!       ▲              Start, Stop
+//!       └────── Stop, from Starting and Ready (from Backoff, Failed and Dormant: Stopped at once)
 //! ```
 //!
-//! The first start after a generation that was Ready has no delay. No state is for ever: `Failed` is tried again at
-//! the slow rate, or at once on an operator's word.
+//! The first start after a generation that was Ready has no delay. No state is for ever without somebody's will:
+//! `Failed` is tried again at the slow rate, or at once on an operator's word; `Dormant` ends with the next call. A
+//! wish that comes while a generation is being stopped is not lost: it decides what comes next.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,6 +30,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::base::backoff::Backoff;
+use crate::config;
 
 /// How restarts are paced.
 #[derive(Clone, Copy, Debug)]
@@ -34,16 +45,16 @@ pub struct Policy {
     pub slow_retry: Duration,
 }
 
-impl Default for Policy {
-    /// Backoff from half a second to half a minute; five restarts a minute as in Erlang/OTP's customary child
-    /// specification and systemd's `StartLimitBurst` of 5, here over a minute since a server takes longer to start
-    /// than a unit; a failed server is tried once a minute.
-    fn default() -> Policy {
+impl Policy {
+    /// Backoff from half a second to half a minute within what the configuration says. Its defaults are five restarts a
+    /// minute, as in Erlang/OTP's customary child specification and systemd's `StartLimitBurst` of 5, over a minute
+    /// since a server takes longer to start than a unit; a failed server is tried once a minute.
+    pub const fn new(restart: config::Restart) -> Policy {
         Policy {
             backoff: Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(30) },
-            budget: 5,
-            window: Duration::from_secs(60),
-            slow_retry: Duration::from_secs(60),
+            budget: restart.budget,
+            window: restart.window,
+            slow_retry: restart.slow_retry,
         }
     }
 }
@@ -76,8 +87,24 @@ pub enum State {
         /// When it is tried again all the same.
         retry_at: Instant,
     },
+    /// Stopped for idleness; the next call wakes it.
+    Dormant,
     /// A generation is being stopped.
-    Stopping,
+    Stopping {
+        /// What comes when it has ended.
+        next: Next,
+    },
+}
+
+/// What comes after `Stopping`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nobody wants it.
+    Stopped,
+    /// It was idle.
+    Dormant,
+    /// Somebody wants it again.
+    Starting,
 }
 
 impl State {
@@ -89,7 +116,8 @@ impl State {
             State::Ready { .. } => "ready",
             State::Backoff { .. } => "backoff",
             State::Failed { .. } => "failed",
-            State::Stopping => "stopping",
+            State::Dormant => "dormant",
+            State::Stopping { .. } => "stopping",
         }
     }
 }
@@ -99,6 +127,12 @@ impl State {
 pub enum Event {
     /// It is wanted: at boot, or on an operator's word.
     Start,
+    /// It is wanted when somebody calls, not before.
+    Rest,
+    /// Somebody calls.
+    Wake,
+    /// Nobody has called for long.
+    Idle,
     /// It is not wanted any more.
     Stop,
     /// The generation is up and its lists have been read.
@@ -172,12 +206,18 @@ impl Machine {
     /// Takes one event. `random` jitters a backoff.
     pub fn on(&mut self, event: Event, now: Instant, random: u64) -> Action {
         match (&self.state, event) {
-            (State::Stopped | State::Backoff { .. } | State::Failed { .. }, Event::Start) => {
+            (
+                State::Stopped | State::Dormant | State::Backoff { .. } | State::Failed { .. },
+                Event::Start,
+            )
+            | (State::Dormant, Event::Wake)
+            | (State::Stopping { next: Next::Starting }, Event::Down { .. }) => {
                 self.restarts.clear();
                 self.attempt = 0;
                 self.probation = false;
                 self.launch()
             }
+            (State::Stopped, Event::Rest) => self.turn(State::Dormant),
             (State::Backoff { until, .. }, Event::Due) if *until <= now => self.launch(),
             (State::Failed { retry_at, .. }, Event::Due) if *retry_at <= now => {
                 self.probation = true;
@@ -195,18 +235,29 @@ impl Machine {
             (State::Starting, Event::Down { reason, permanent }) => {
                 self.fell(reason, permanent, false, now, random)
             }
-            (State::Starting | State::Ready { .. }, Event::Stop) => {
-                self.state = State::Stopping;
-                Action::Halt
+            (State::Starting | State::Ready { .. }, Event::Stop) => self.halt(Next::Stopped),
+            (State::Ready { .. }, Event::Idle) => self.halt(Next::Dormant),
+            (State::Stopping { .. }, Event::Start)
+            | (State::Stopping { next: Next::Dormant }, Event::Wake) => {
+                self.turn(State::Stopping { next: Next::Starting })
             }
-            (State::Backoff { .. } | State::Failed { .. }, Event::Stop)
-            | (State::Stopping, Event::Down { .. }) => {
-                self.state = State::Stopped;
-                Action::None
-            }
+            (State::Stopping { .. }, Event::Stop) => self.turn(State::Stopping { next: Next::Stopped }),
+            (State::Stopping { next: Next::Dormant }, Event::Down { .. }) => self.turn(State::Dormant),
+            (State::Dormant | State::Backoff { .. } | State::Failed { .. }, Event::Stop)
+            | (State::Stopping { next: Next::Stopped }, Event::Down { .. }) => self.turn(State::Stopped),
             // What does not fit the state comes late: an Up of a generation that has fallen, a second Start.
             _ => Action::None,
         }
+    }
+
+    fn turn(&mut self, state: State) -> Action {
+        self.state = state;
+        Action::None
+    }
+
+    fn halt(&mut self, next: Next) -> Action {
+        self.state = State::Stopping { next };
+        Action::Halt
     }
 
     fn launch(&mut self) -> Action {
@@ -249,6 +300,9 @@ mod tests {
 
     use super::*;
 
+    const MINUTE: Duration = Duration::from_secs(60);
+    const POLICY: Policy = Policy::new(config::Restart { budget: 5, window: MINUTE, slow_retry: MINUTE });
+
     fn down(permanent: bool) -> Event {
         Event::Down { reason: "exited with status 1".to_owned(), permanent }
     }
@@ -262,7 +316,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_first_restart_after_ready_has_no_delay() {
         let now = Instant::now();
-        let mut machine = Machine::new(Policy::default());
+        let mut machine = Machine::new(POLICY);
         ready(&mut machine, now);
         assert_eq!(machine.on(down(false), now, 0), Action::Launch(2));
         assert_eq!(machine.on(down(false), now, 0), Action::None);
@@ -272,10 +326,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_server_that_ran_well_for_longer_than_the_window_starts_with_a_full_budget() {
         let mut now = Instant::now();
-        let mut machine = Machine::new(Policy::default());
+        let mut machine = Machine::new(POLICY);
         ready(&mut machine, now);
         for _ in 0..100 {
-            now += Policy::default().window;
+            now += POLICY.window;
             assert!(matches!(machine.on(down(false), now, 0), Action::Launch(_)));
             machine.on(Event::Up, now, 0);
         }
@@ -284,7 +338,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_crash_loop_ends_in_failed_and_is_tried_again_at_the_slow_rate() {
         let now = Instant::now();
-        let mut machine = Machine::new(Policy::default());
+        let mut machine = Machine::new(POLICY);
         machine.on(Event::Start, now, 0);
         let mut launches = 1;
         let mut at = now;
@@ -298,7 +352,7 @@ mod tests {
                 launches += 1;
             }
         }
-        assert_eq!(launches, 1 + Policy::default().budget);
+        assert_eq!(launches, 1 + POLICY.budget);
         let due = machine.due().unwrap();
         assert!(matches!(machine.on(Event::Due, due, 0), Action::Launch(_)));
         machine.on(down(false), due, 0);
@@ -308,7 +362,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_permanent_fault_fails_at_once_and_an_operator_can_try_at_once() {
         let now = Instant::now();
-        let mut machine = Machine::new(Policy::default());
+        let mut machine = Machine::new(POLICY);
         machine.on(Event::Start, now, 0);
         machine.on(down(true), now, 0);
         assert!(matches!(machine.state(), State::Failed { .. }));
@@ -319,7 +373,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stop_halts_what_runs_and_forgets_what_waits() {
         let now = Instant::now();
-        let mut machine = Machine::new(Policy::default());
+        let mut machine = Machine::new(POLICY);
         ready(&mut machine, now);
         assert_eq!(machine.on(Event::Stop, now, 0), Action::Halt);
         assert_eq!(machine.on(down(false), now, 0), Action::None);
@@ -330,10 +384,53 @@ mod tests {
         assert_eq!((machine.state(), machine.due()), (&State::Stopped, None));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_server_sleeps_and_the_next_call_wakes_it_even_while_it_is_falling_asleep() {
+        let now = Instant::now();
+        let mut machine = Machine::new(POLICY);
+        ready(&mut machine, now);
+        assert_eq!(machine.on(Event::Idle, now, 0), Action::Halt);
+        assert_eq!(machine.on(down(false), now, 0), Action::None);
+        assert_eq!((machine.state(), machine.due()), (&State::Dormant, None));
+        assert_eq!(machine.on(Event::Wake, now, 0), Action::Launch(2));
+        machine.on(Event::Up, now, 0);
+        machine.on(Event::Idle, now, 0);
+        assert_eq!(machine.on(Event::Wake, now, 0), Action::None, "the old generation is still there");
+        assert_eq!(machine.on(down(false), now, 0), Action::Launch(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_somebody_stopped_is_not_woken_by_calls() {
+        let now = Instant::now();
+        let mut machine = Machine::new(POLICY);
+        ready(&mut machine, now);
+        machine.on(Event::Stop, now, 0);
+        machine.on(Event::Wake, now, 0);
+        machine.on(down(false), now, 0);
+        machine.on(Event::Wake, now, 0);
+        assert_eq!(machine.state(), &State::Stopped);
+        machine.on(Event::Rest, now, 0);
+        assert_eq!(machine.state(), &State::Dormant);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_asked_for_while_it_is_stopping_is_not_lost_and_the_last_word_counts() {
+        let now = Instant::now();
+        let mut machine = Machine::new(POLICY);
+        ready(&mut machine, now);
+        for event in [Event::Stop, Event::Start, Event::Stop, Event::Start] {
+            machine.on(event, now, 0);
+        }
+        assert_eq!(machine.on(down(false), now, 0), Action::Launch(2));
+    }
+
     fn any_event() -> impl Strategy<Value = Event> {
         prop_oneof![
             Just(Event::Start),
             Just(Event::Stop),
+            Just(Event::Rest),
+            Just(Event::Wake),
+            Just(Event::Idle),
             Just(Event::Up),
             any::<bool>().prop_map(down),
             Just(Event::Due),
@@ -347,7 +444,7 @@ mod tests {
         ) {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
             let mut now = { let _guard = runtime.enter(); Instant::now() };
-            let mut machine = Machine::new(Policy::default());
+            let mut machine = Machine::new(POLICY);
             let mut running = false;
             for (event, millis, random) in events {
                 now += Duration::from_millis(millis);
@@ -361,10 +458,10 @@ mod tests {
                     running = true;
                 }
                 let state = machine.state();
-                prop_assert_eq!(running, matches!(state, State::Starting | State::Ready { .. } | State::Stopping));
+                prop_assert_eq!(running, matches!(state, State::Starting | State::Ready { .. } | State::Stopping { .. }));
                 prop_assert_eq!(machine.due().is_some(), matches!(state, State::Backoff { .. } | State::Failed { .. }));
                 if let Some(due) = machine.due() {
-                    let longest = Policy::default().slow_retry.max(Policy::default().backoff.cap);
+                    let longest = POLICY.slow_retry.max(POLICY.backoff.cap);
                     prop_assert!(due <= now + longest);
                 }
             }

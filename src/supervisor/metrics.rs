@@ -13,8 +13,9 @@ use crate::upstream::Counts;
 pub(super) struct ServerMetrics(Mutex<HashMap<String, &'static str>>);
 
 impl ServerMetrics {
-    /// Records the state of a server, and whether it got there by a fall.
-    pub fn state(&self, server: &str, state: &'static str, fell: bool) {
+    /// Records the state of a server, the number of its last start, and whether it got there by a fall.
+    pub fn state(&self, server: &str, state: &'static str, generation: u64, fell: bool) {
+        names::SERVER_GENERATION.gauge(&[server]).set(generation as f64);
         let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(server.to_owned(), state);
         if let Some(before) = before.filter(|before| *before != state) {
             names::SERVER_STATE.gauge(&[server, before]).set(0.0);

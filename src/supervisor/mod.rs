@@ -4,10 +4,16 @@
 //! a numbered generation. The room promises that an exit is seen when it happens and fails its pending calls at
 //! once, that a server which comes back is Ready as soon as its lists have been read, that no state is for ever, and
 //! that no server's trouble is another's. It never decides what clients may see: it publishes raw lists.
+//!
+//! `machine` decides about starts, `breaker` about calls, `health` about a server that has fallen silent: all three
+//! are pure. `owner` drives the machine, `generation` is one life, `handle` and `admission` are the way in.
 
+mod admission;
+mod breaker;
 mod fleet;
 mod generation;
 mod handle;
+mod health;
 mod launch;
 mod listen;
 mod machine;
@@ -16,10 +22,13 @@ mod owner;
 mod reading;
 mod snapshot;
 mod subscriptions;
+mod usage;
 
+pub use admission::Admission;
+pub use breaker::BreakerState;
 pub use fleet::{Fleet, FleetOptions};
-pub use handle::{Admission, Live, ServerHandle, Status, Updated};
+pub use handle::{Live, ServerHandle, Status, Updated};
 pub use launch::Surroundings;
-pub use machine::{Action, Event, Machine, Policy, State};
+pub use machine::{Action, Event, Machine, Next, Policy, State};
 pub use snapshot::{ListState, Offer};
 pub use subscriptions::Subscription;

@@ -1,6 +1,7 @@
 //! The task that owns one server: it feeds the machine, carries out its actions and publishes the state.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::base::{Era, random};
+use crate::config::Start;
 
 use super::generation::{self, Ended, Resources};
 use super::handle::{Command, Shared, Status};
@@ -34,19 +36,23 @@ pub(super) struct Owner {
 
 impl Owner {
     pub fn new(shared: Arc<Shared>, resources: Resources, commands: mpsc::Receiver<Command>) -> Owner {
-        let machine = Machine::new(Policy::default());
+        let machine = Machine::new(Policy::new(shared.config.restart));
         Owner { shared, resources, commands, machine, running: None, up: mpsc::channel(1), proved: None }
     }
 
     /// Runs until `shutdown`, and then until the server has stopped.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        self.feed(Event::Start);
+        // A lazy server of which nothing is known has to be asked once: nobody can call what is not listed.
+        let known = self.shared.offer.load().peer.is_some();
+        self.feed(if self.shared.config.start == Start::Lazy && known { Event::Rest } else { Event::Start });
         let mut leaving = false;
         loop {
             if leaving && self.running.is_none() {
                 return;
             }
             let due = self.machine.due();
+            let idle =
+                self.shared.config.idle_stop.filter(|_| matches!(self.machine.state(), State::Ready { .. }));
             let event = tokio::select! {
                 biased;
                 Some(generation) = self.up.1.recv() => {
@@ -63,6 +69,8 @@ impl Owner {
                     None => { leaving = true; Event::Stop }
                 },
                 () = sleep_until(due), if due.is_some() => Event::Due,
+                () = self.shared.wake.notified(), if !leaving => Event::Wake,
+                () = idle_for(&self.shared, idle), if idle.is_some() && !leaving => Event::Idle,
             };
             self.feed(event);
         }
@@ -82,7 +90,10 @@ impl Owner {
         };
         match self.machine.on(event, Instant::now(), random::next_u64()) {
             Action::None => {}
-            Action::Launch(generation) => self.launch(generation),
+            // What was up a moment ago, or is being waited for, does not queue behind what starts for the first time.
+            Action::Launch(generation) => {
+                self.launch(generation, !matches!(before, "ready" | "dormant" | "stopping"))
+            }
             Action::Halt => {
                 if let Some(running) = &self.running {
                     running.cancel.cancel();
@@ -92,12 +103,14 @@ impl Owner {
         self.publish(before, reason);
     }
 
-    fn launch(&mut self, generation: u64) {
+    fn launch(&mut self, generation: u64, cold: bool) {
         let cancel = CancellationToken::new();
         let context = generation::Context {
             shared: Arc::clone(&self.shared),
             resources: self.resources.clone(),
             number: generation,
+            cold,
+            settled: CancellationToken::new(),
             speaks: self.proved.take(),
             up: self.up.0.clone(),
             cancel: cancel.clone(),
@@ -125,16 +138,13 @@ impl Owner {
             (state, _) if state.as_str() != before => info!(server = %name, generation, "{}", state.as_str()),
             _ => {}
         }
-        self.resources.metrics.state(
-            name.as_str(),
-            state.as_str(),
-            reason.is_some() && state.as_str() != "stopped",
-        );
+        let fell = reason.is_some() && matches!(before, "starting" | "ready");
+        self.resources.metrics.state(name.as_str(), state.as_str(), generation, fell);
         self.shared.status.send_modify(|status: &mut Status| {
             status.state = state;
             status.generation = generation;
             status.last_error = match &status.state {
-                State::Ready { .. } => None,
+                State::Ready { .. } | State::Dormant | State::Stopped => None,
                 _ => reason.or(status.last_error.take()),
             };
         });
@@ -151,8 +161,24 @@ async fn ended(running: &mut Option<Running>) -> Ended {
                 reason: format!("ran into a fault of the gateway ({error})"),
                 permanent: false,
                 speaks: None,
+                farewell: generation::Farewell::Kill,
             },
         },
+    }
+}
+
+/// Waits until the server has not been called for as long as `idle` says, and takes it away from callers then.
+async fn idle_for(shared: &Shared, idle: Option<Duration>) {
+    let Some(idle) = idle else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep_until(shared.pulse.last_use() + idle).await;
+        if shared.pulse.last_use().elapsed() >= idle {
+            if shared.close_if_idle() {
+                return;
+            }
+            // A call is in flight, which is a use.
+            shared.pulse.use_now();
+        }
     }
 }
 

@@ -40,6 +40,11 @@ impl Wishes {
         (wanted.keys().cloned().collect(), *self.version.borrow())
     }
 
+    /// Whether nobody wants anything.
+    pub fn is_empty(&self) -> bool {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Hears of changes.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
@@ -112,6 +117,10 @@ impl ServerHandle {
     /// subscription outlives the server's generations.
     pub async fn subscribe(&self, uri: &str) -> Subscription {
         self.0.wishes.add(uri);
+        // One that sleeps has nothing to tell.
+        if self.is_dormant() {
+            self.0.wake.notify_one();
+        }
         let subscription = Subscription { shared: Arc::clone(&self.0), uri: uri.to_owned() };
         self.0.wishes.settled().await;
         subscription

@@ -110,6 +110,48 @@ metrics_table! {
     /// Respawns.
     SERVER_RESTARTS = Metric::counter_of(
         "trunkline_server_restarts_total", &["server"], "Times that a server was started again after it had ended.");
+    /// Calls at a server.
+    SERVER_IN_FLIGHT = Metric::gauge_of(
+        "trunkline_server_in_flight", &["server"], "Calls that hold a place at the server.");
+    /// Entries of a link's table.
+    SERVER_PENDING = Metric::gauge_of(
+        "trunkline_server_pending", &["server"],
+        "Requests that wait for a reply on a child's pipes, the gateway's own included.");
+    /// Tasks of the runtime.
+    TASKS = Metric::gauge_of("trunkline_tasks", &[], "Tasks of the asynchronous runtime that are alive.");
+    /// Starts.
+    SERVER_GENERATION = Metric::gauge_of(
+        "trunkline_server_generation", &["server"], "The number of the server's last start in this run of the gateway.");
+    /// Health.
+    SERVER_HEALTHY = Metric::gauge_of(
+        "trunkline_server_healthy", &["server"], "1 while the server answers health checks, 0 while it does not.");
+    /// One series per server and state of its breaker.
+    BREAKER_STATE = Metric::gauge_of(
+        "trunkline_breaker_state", &["server", "state"],
+        "1 for the state that the server's breaker is in (closed, open, half_open), 0 for the others.");
+    /// Calls that the breaker refused.
+    BREAKER_REFUSALS = Metric::counter_of(
+        "trunkline_breaker_refusals_total", &["server"], "Calls that were refused because the server's breaker was open.");
+    /// How long calls waited to be sent.
+    QUEUE_WAIT = Metric::seconds_of(
+        "trunkline_queue_wait_seconds", &["server"],
+        "How long calls waited for a place at the server, or for it to come up; calls that did not wait are left out.");
+    /// Processes of a child.
+    SERVER_PROCESSES = Metric::gauge_of(
+        "trunkline_server_processes", &["server"], "Processes of the server, everything that it started included.");
+    /// Memory of a child.
+    SERVER_MEMORY = Metric {
+        name: "trunkline_server_resident_memory_bytes", kind: Kind::Gauge, unit: Some(Unit::Bytes), labels: &["server"],
+        help: "Resident memory of the server's processes, everything that it started included.",
+    };
+    /// Processor time of a child.
+    SERVER_CPU = Metric {
+        name: "trunkline_server_cpu_seconds", kind: Kind::Gauge, unit: Some(Unit::Seconds), labels: &["server"],
+        help: "Processor time that the server's processes have used since the server's last start.",
+    };
+    /// Descriptors of a child.
+    SERVER_FILES = Metric::gauge_of(
+        "trunkline_server_open_files", &["server"], "Open files and sockets of the server's processes.");
     /// Lines that are no messages.
     STDOUT_NOISE = Metric::counter_of(
         "trunkline_stdout_noise_total", &["server"],

@@ -31,7 +31,13 @@ impl Link {
         match self {
             Link::Stdio(link) => {
                 let (number, receiver) = link.request(&outgoing.message, outgoing.client)?;
-                Ok(Call(Inner::Stdio { link: Arc::clone(link), number, receiver, open: true }))
+                Ok(Call(Inner::Stdio {
+                    link: Arc::clone(link),
+                    number,
+                    receiver,
+                    open: true,
+                    quiet: outgoing.is_quiet(),
+                }))
             }
             Link::Http(link) => Ok(Call(Inner::Http(Box::new(link.request(outgoing)?)))),
         }
@@ -79,6 +85,14 @@ impl Link {
         }
     }
 
+    /// Requests that wait for a reply in the link's table. Over HTTP each waits on its own exchange.
+    pub fn pending(&self) -> usize {
+        match self {
+            Link::Stdio(link) => link.in_flight(),
+            Link::Http(_) => 0,
+        }
+    }
+
     /// The server's name.
     pub fn name(&self) -> &ServerName {
         match self {
@@ -107,7 +121,7 @@ pub fn own_request(method: &'static str, params: &str) -> Outgoing {
 pub struct Call(Inner);
 
 enum Inner {
-    Stdio { link: Arc<StdioLink>, number: u64, receiver: Receiver, open: bool },
+    Stdio { link: Arc<StdioLink>, number: u64, receiver: Receiver, open: bool, quiet: bool },
     Http(Box<Exchange>),
 }
 
@@ -142,8 +156,10 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if let Inner::Stdio { link, number, open: true, .. } = &self.0 {
-            link.abandon(*number, "the caller has gone");
+        match &self.0 {
+            Inner::Stdio { link, number, open: true, quiet: true, .. } => link.forget(*number),
+            Inner::Stdio { link, number, open: true, .. } => link.abandon(*number, "the caller has gone"),
+            _ => {}
         }
     }
 }

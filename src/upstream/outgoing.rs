@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
-use crate::protocol::Splice;
+use crate::protocol::{Splice, method};
 
 /// A request with its edits, and what a modern HTTP server wants to see of it in headers.
 #[derive(Clone, Debug)]
@@ -18,4 +18,13 @@ pub struct Outgoing {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Whether a client waits for it, or the gateway itself.
     pub client: bool,
+}
+
+impl Outgoing {
+    /// Whether nothing is said about it when its answer is no longer wanted: `initialize` must not be cancelled, before
+    /// it nothing else may be said, and a server that does not answer a health check does not need another message.
+    pub fn is_quiet(&self) -> bool {
+        let quiet = [method::INITIALIZE, method::DISCOVER, method::PING];
+        !self.client && quiet.iter().any(|method| self.method == method.as_bytes())
+    }
 }

@@ -35,6 +35,8 @@ const QUOTED_BYTES: usize = 200;
 /// What a link counts.
 #[derive(Debug, Default)]
 pub struct Counts {
+    /// Messages of the server, of any kind.
+    pub messages: AtomicU64,
     /// Lines on stdout that were no messages.
     pub noise: AtomicU64,
     /// Replies whose number nobody waited for.
@@ -121,6 +123,11 @@ impl StdioLink {
             // A server that does not read its stdin will not read this either; the call is gone for us all the same.
             let _ = self.outbox.send_text(&write::notification(method::CANCELLED, Some(&params)));
         }
+    }
+
+    /// Forgets a call without a word to the server.
+    pub fn forget(&self, number: u64) {
+        self.pending.take(number);
     }
 
     /// Closes the child's stdin once everything waiting has been written.
@@ -215,6 +222,7 @@ impl StdioLink {
             Ok(message) => message,
             Err(error) => return self.noise(&line, &error.to_string()),
         };
+        self.counts.messages.fetch_add(1, Ordering::Relaxed);
         match message.kind() {
             Kind::Result | Kind::Error => self.reply(message),
             Kind::Notification => self.notification(message),

@@ -19,7 +19,9 @@ static TREE: LazyLock<Tree> = LazyLock::new(Tree::read);
 // What stands although a rule forbids it. Each list is exact: an entry that is no longer needed fails too.
 
 /// Longer than the rule allows.
-const LONG_FILES: [&str; 2] = [
+const LONG_FILES: [&str; 3] = [
+    // A session, its calls, its questions, and the tests of all three.
+    "src/session/sessions.rs",
     // The link and the far end of its pipes, which its tests play.
     "src/upstream/stdio.rs",
     // One table of stubborn programs that every test goes through.
@@ -37,7 +39,7 @@ const BARE_FILES: [&str; 1] = [
 ];
 /// Pairs of files that import each other: a handle and the task behind it, a type and its error, an exchange and what
 /// it is an exchange of.
-const CIRCLES: [&str; 8] = [
+const CIRCLES: [&str; 9] = [
     "src/config/build.rs → src/config/load.rs",
     "src/config/given.rs → src/config/load.rs",
     "src/demo/ask.rs → src/demo/server.rs",
@@ -45,6 +47,7 @@ const CIRCLES: [&str; 8] = [
     "src/platform/child.rs → src/platform/error.rs",
     "src/router/call.rs → src/router/request.rs",
     "src/store/handle.rs → src/store/owner.rs",
+    "src/supervisor/handle.rs → src/supervisor/subscriptions.rs",
     "src/upstream/http/exchange.rs → src/upstream/http/link.rs",
 ];
 /// A file that names the words itself in order to look for them.

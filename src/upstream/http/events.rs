@@ -57,7 +57,9 @@ impl Resume {
 
 async fn read(link: &Arc<HttpLink>, mut body: Incoming, resume: &mut Resume) {
     let mut decoder = sse::Decoder::new(link.max_message());
-    while let Some(Ok(frame)) = body.frame().await {
+    let limit = link.stream_idle_timeout().unwrap_or(Duration::MAX);
+    // A stream on which nothing comes, not even a comment, may long be dead: it is opened again.
+    while let Ok(Some(Ok(frame))) = tokio::time::timeout(limit, body.frame()).await {
         let Some(data) = frame.data_ref() else { continue };
         decoder.push(data);
         loop {

@@ -4,11 +4,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body as _, Frame, Incoming};
+use tokio::time::{Instant, Sleep};
 
 use crate::base::{Era, Error, ErrorKind};
 use crate::protocol::{Kind, Message, Params, header, id, method, params, sse, write};
@@ -29,6 +31,8 @@ pub struct Exchange {
     /// What the server says to this call outside of its own stream.
     notes: Receiver,
     state: State,
+    /// Whether the server is told nothing when the answer is no longer wanted.
+    quiet: bool,
     /// The session that the answer to `initialize` brought.
     session: Option<HeaderValue>,
 }
@@ -36,7 +40,7 @@ pub struct Exchange {
 enum State {
     Sending(Sending),
     Whole { status: StatusCode, body: Incoming, collected: Collected },
-    Events { body: Incoming, decoder: Box<sse::Decoder> },
+    Events { body: Incoming, decoder: Box<sse::Decoder>, idle: Option<Idle> },
     Ended,
 }
 
@@ -49,7 +53,8 @@ impl Exchange {
         }
         let sender = Arc::clone(&link);
         let sending = Box::pin(async move { sender.deliver(message, &headers).await });
-        Exchange { link, number, notes, state: State::Sending(sending), session: None }
+        let quiet = outgoing.is_quiet();
+        Exchange { link, number, notes, state: State::Sending(sending), quiet, session: None }
     }
 
     /// The session that the server gave, once the head of the response is here.
@@ -78,22 +83,27 @@ impl Exchange {
                         Err(what) => Event::Failed(self.link.fault(ErrorKind::ServerFailed, &what)),
                     }
                 }
-                State::Events { body, decoder } => match decoder.next_event() {
+                State::Events { body, decoder, idle } => match decoder.next_event() {
                     Ok(Some(event)) => match self.event(event) {
                         Some(event) => event,
                         None => continue,
                     },
-                    Ok(None) => match ready!(Pin::new(body).poll_frame(cx)) {
-                        Some(Ok(frame)) => {
+                    Ok(None) => match ready!(Idle::poll_frame(idle, body, cx)) {
+                        Err(Silent(limit)) => {
+                            let what =
+                                format!("sent nothing on its stream for {limit:?} (stream_idle_timeout)");
+                            Event::Failed(self.link.fault(ErrorKind::Timeout, &what))
+                        }
+                        Ok(Some(Ok(frame))) => {
                             if let Some(data) = frame.data_ref() {
                                 decoder.push(data);
                             }
                             continue;
                         }
-                        Some(Err(error)) => Event::Failed(
+                        Ok(Some(Err(error))) => Event::Failed(
                             self.link.fault(ErrorKind::ServerFailed, &format!("broke its stream: {error}")),
                         ),
-                        None => Event::Failed(
+                        Ok(None) => Event::Failed(
                             self.link.fault(ErrorKind::ServerFailed, "closed its stream before it answered"),
                         ),
                     },
@@ -118,7 +128,8 @@ impl Exchange {
         self.session = head.headers.get(header::SESSION_ID).cloned();
         if head.status.is_success() && is_stream(&head.headers) {
             let decoder = Box::new(sse::Decoder::new(self.link.max_message()));
-            self.state = State::Events { body, decoder };
+            let idle = self.link.stream_idle_timeout().map(Idle::new);
+            self.state = State::Events { body, decoder, idle };
             return Ok(());
         }
         if head.status == StatusCode::ACCEPTED || head.status == StatusCode::NO_CONTENT {
@@ -223,8 +234,40 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if !matches!(self.state, State::Ended) {
+        if !self.quiet && !matches!(self.state, State::Ended) {
             self.link.cancel(self.number);
+        }
+    }
+}
+
+/// The patience with a stream on which nothing comes; anything does, a comment too.
+struct Idle {
+    limit: Duration,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// Nothing came for so long.
+struct Silent(Duration);
+
+impl Idle {
+    fn new(limit: Duration) -> Idle {
+        Idle { limit, timer: Box::pin(tokio::time::sleep(limit)) }
+    }
+
+    /// The next frame of the body, unless it lets itself be waited for too long.
+    fn poll_frame(
+        idle: &mut Option<Idle>,
+        body: &mut Incoming,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Result<Frame<Bytes>, hyper::Error>>, Silent>> {
+        let frame = Pin::new(body).poll_frame(cx);
+        let Some(idle) = idle else { return frame.map(Ok) };
+        match frame {
+            Poll::Ready(frame) => {
+                idle.timer.as_mut().reset(Instant::now() + idle.limit);
+                Poll::Ready(Ok(frame))
+            }
+            Poll::Pending => idle.timer.as_mut().poll(cx).map(|()| Err(Silent(idle.limit))),
         }
     }
 }

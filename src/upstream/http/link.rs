@@ -44,6 +44,8 @@ pub struct HttpOptions {
     pub max_message: usize,
     /// How long the server may take to answer our own housekeeping requests.
     pub housekeeping_timeout: Duration,
+    /// How long an event stream may be silent before it counts as broken.
+    pub stream_idle_timeout: Option<Duration>,
 }
 
 /// The link's shared core.
@@ -179,6 +181,11 @@ impl HttpLink {
     /// Cap of one message in bytes.
     pub fn max_message(&self) -> usize {
         self.options.max_message
+    }
+
+    /// How long an event stream may be silent.
+    pub(super) fn stream_idle_timeout(&self) -> Option<Duration> {
+        self.options.stream_idle_timeout
     }
 
     /// Withdraws a legacy request whose caller has gone. A modern server sees its stream close instead.
