@@ -72,13 +72,23 @@ impl Client {
         End::Error(format!("transport: {why}"))
     }
 
-    async fn request(&mut self, method: &str, mut params: Value, id: &Value, name: Option<&str>) -> crate::Result<Value> {
+    async fn request(
+        &mut self,
+        method: &str,
+        mut params: Value,
+        id: &Value,
+        name: Option<&str>,
+    ) -> crate::Result<Value> {
         let mut headers = Vec::new();
         if self.modern {
             params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!("2026-07-28");
             params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
-            params["_meta"]["io.modelcontextprotocol/clientInfo"] = json!({ "name": "chaos", "version": "1" });
-            headers.extend([("mcp-protocol-version", "2026-07-28".to_owned()), ("mcp-method", method.to_owned())]);
+            params["_meta"]["io.modelcontextprotocol/clientInfo"] =
+                json!({ "name": "chaos", "version": "1" });
+            headers.extend([
+                ("mcp-protocol-version", "2026-07-28".to_owned()),
+                ("mcp-method", method.to_owned()),
+            ]);
             headers.extend(name.map(|name| ("mcp-name", name.to_owned())));
         } else {
             if self.session.is_none() {
@@ -101,7 +111,11 @@ impl Client {
         session.ok_or_else(|| format!("no session: {answer}").into())
     }
 
-    async fn post(&mut self, headers: &[(&str, String)], body: String) -> crate::Result<(StatusCode, Option<String>, Value)> {
+    async fn post(
+        &mut self,
+        headers: &[(&str, String)],
+        body: String,
+    ) -> crate::Result<(StatusCode, Option<String>, Value)> {
         if self.connection.as_ref().is_none_or(SendRequest::is_closed) {
             let stream = TcpStream::connect(self.address).await?;
             stream.set_nodelay(true)?;
@@ -120,12 +134,15 @@ impl Client {
         sender.ready().await?;
         let response = sender.send_request(request.body(Full::new(Bytes::from(body)))?).await?;
         let (head, body) = response.into_parts();
-        let session = head.headers.get("mcp-session-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let session =
+            head.headers.get("mcp-session-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
         let body = body.collect().await?.to_bytes();
         let text = std::str::from_utf8(&body)?;
         let stream = head.headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
         let last = match stream {
-            true => text.lines().filter_map(|line| line.strip_prefix("data: ")).next_back().unwrap_or_default(),
+            true => {
+                text.lines().filter_map(|line| line.strip_prefix("data: ")).next_back().unwrap_or_default()
+            }
             false => text,
         };
         let answer = serde_json::from_str(last).map_err(|_| format!("{}: no JSON", head.status))?;
@@ -142,7 +159,9 @@ fn judge(answer: &Value, id: &Value, call: &Call, took: Duration) -> End {
     }
     let text = answer["result"]["content"][0]["text"].as_str();
     match &call.expected {
-        Some(expected) if text != Some(expected) => End::Wrong(format!("{}: not {expected:?}: {answer}", call.tool)),
+        Some(expected) if text != Some(expected) => {
+            End::Wrong(format!("{}: not {expected:?}: {answer}", call.tool))
+        }
         _ => End::Good { took, timed: call.timed },
     }
 }

@@ -63,7 +63,11 @@ impl Gateway {
         let server = examples.join("scripted-server");
         for file in [&binary, &server] {
             if !file.exists() {
-                return Err(format!("{} is missing: cargo build --release --bins --examples", file.display()).into());
+                return Err(format!(
+                    "{} is missing: cargo build --release --bins --examples",
+                    file.display()
+                )
+                .into());
             }
         }
         let folder = tempfile::Builder::new().prefix("trunkline-chaos-").tempdir()?;
@@ -87,7 +91,9 @@ impl Gateway {
         loop {
             match self.get("/readyz").await {
                 Ok(text) if text.contains(r#""status":"ready""#) => return Ok(()),
-                _ if Instant::now() > end => return Err(format!("the gateway is not ready:\n{}", self.log_end()).into()),
+                _ if Instant::now() > end => {
+                    return Err(format!("the gateway is not ready:\n{}", self.log_end()).into());
+                }
                 _ => sleep(Duration::from_millis(20)).await,
             }
         }
@@ -97,7 +103,9 @@ impl Gateway {
         let stream = tokio::net::TcpStream::connect(self.address).await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
-        let request = http::Request::get(path).header("host", self.address.to_string()).body(Empty::<bytes::Bytes>::new())?;
+        let request = http::Request::get(path)
+            .header("host", self.address.to_string())
+            .body(Empty::<bytes::Bytes>::new())?;
         let body = sender.send_request(request).await?.into_body().collect().await?.to_bytes();
         drop(sender);
         let _closed = connection.await;
@@ -109,7 +117,9 @@ impl Gateway {
         let text = self.get("/metrics").await?;
         let metric = |name: &str| {
             let lines = text.lines().filter_map(|line| line.strip_prefix(name));
-            let values = lines.filter(|rest| rest.starts_with(['{', ' '])).filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok());
+            let values = lines
+                .filter(|rest| rest.starts_with(['{', ' ']))
+                .filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok());
             values.sum::<f64>() as i64
         };
         let mut counts = BTreeMap::new();
@@ -141,7 +151,9 @@ impl Gateway {
         let status = timeout(PATIENCE, child.wait()).await.map_err(|_| "the gateway does not stop")??;
         let left: Vec<u32> = before.into_iter().filter(|pid| is_alive(*pid)).collect();
         if !status.success() || !left.is_empty() {
-            return Err(format!("the gateway ended with {status} and left {left:?}:\n{}", self.log_end()).into());
+            return Err(
+                format!("the gateway ended with {status} and left {left:?}:\n{}", self.log_end()).into()
+            );
         }
         Ok(self.log_end())
     }
@@ -188,7 +200,9 @@ fn resident(pid: u32) -> crate::Result<u64> {
 fn children(pid: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-    lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>()).collect()
+    lists
+        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>())
+        .collect()
 }
 
 fn descendants_of(pid: u32) -> Vec<u32> {

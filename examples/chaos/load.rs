@@ -1,7 +1,7 @@
 //! The load: workers that call all servers all the time.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
@@ -37,7 +37,8 @@ impl Load {
             for number in 0..workers {
                 let mut client = Client::new(gateway.address, number % 2 == 0);
                 let mut dice = Dice::new(seed ^ ((place as u64) << 32) ^ ((number as u64) << 16) ^ 1);
-                let (slots, paused, stopped) = (load.slots.clone(), load.paused.clone(), load.stopped.clone());
+                let (slots, paused, stopped) =
+                    (load.slots.clone(), load.paused.clone(), load.stopped.clone());
                 load.workers.push(tokio::spawn(async move {
                     while !stopped.load(Ordering::Relaxed) {
                         if paused.load(Ordering::Relaxed) {
@@ -114,7 +115,13 @@ fn some_call(server: &str, dice: &mut Dice) -> Call {
         1 => {
             let bytes = dice.below(100_000) as usize + 1;
             let expected = Some("x".repeat(bytes));
-            Call { tool: format!("{server}__big"), arguments: json!({ "bytes": bytes }), expected, timed: false, ..plain }
+            Call {
+                tool: format!("{server}__big"),
+                arguments: json!({ "bytes": bytes }),
+                expected,
+                timed: false,
+                ..plain
+            }
         }
         2 => Call {
             tool: format!("{server}__stream"),

@@ -7,7 +7,11 @@
 //! It promises that every answer is checked to be the answer to its own question, and that the exit code is not 0 when
 //! a promise of the gateway breaks: an error on a healthy server, a slow one, a server that stays down, or anything
 //! that is left over at the end.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool: its report is its output")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool: its report is its output"
+)]
 
 #[cfg(target_os = "linux")]
 mod client;

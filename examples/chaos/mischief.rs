@@ -88,8 +88,16 @@ async fn torment(gateway: &Gateway, victim: &str, mut dice: Dice, end: Instant) 
     while Instant::now() < end {
         let (least, most) = PAUSE_MS;
         sleep(Duration::from_millis(least + dice.below(most - least))).await;
-        let deed = [Deed::Kill, Deed::Kill, Deed::Kill, Deed::Hang, Deed::Crash, Deed::Flood, Deed::Garbage, Deed::Endless]
-            [dice.below(8) as usize];
+        let deed = [
+            Deed::Kill,
+            Deed::Kill,
+            Deed::Kill,
+            Deed::Hang,
+            Deed::Crash,
+            Deed::Flood,
+            Deed::Garbage,
+            Deed::Endless,
+        ][dice.below(8) as usize];
         let name = deed.name();
         let Some(pid) = gateway.server_process(victim) else { continue };
         *done.deeds.entry(name).or_default() += 1;
@@ -148,6 +156,12 @@ impl Deed {
             Deed::Endless => ("endless", json!({})),
             _ => ("crash", json!({ "code": 1 })),
         };
-        Call { tool: format!("{victim}__{tool}"), arguments, expected: None, timed: false, progress: matches!(self, Deed::Flood) }
+        Call {
+            tool: format!("{victim}__{tool}"),
+            arguments,
+            expected: None,
+            timed: false,
+            progress: matches!(self, Deed::Flood),
+        }
     }
 }

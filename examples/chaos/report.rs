@@ -44,27 +44,52 @@ pub fn print(outcome: &Outcome) -> bool {
     recovery("back after a hang", hang);
     println!("before {:?}\nafter  {:?}", outcome.before.counts, outcome.after.counts);
     let growth = outcome.after.resident.saturating_sub(outcome.before.resident);
-    println!("memory {:.1} MB before, {:.1} MB after", mb(outcome.before.resident), mb(outcome.after.resident));
+    println!(
+        "memory {:.1} MB before, {:.1} MB after",
+        mb(outcome.before.resident),
+        mb(outcome.after.resident)
+    );
     debug_assert_eq!((outcome.chaos.len(), tallies().len()), (SERVERS.len(), SERVERS.len()));
 
     let all = calm.clone().join(&sum(&outcome.calm[HEALTHY..])).join(&chaos).join(&victims);
-    let (slow, limit) = (quantile(&chaos.micros, 0.99), (quantile(&calm.micros, 0.99) * MOST_SLOWER).max(NOISE_MICROS));
+    let (slow, limit) =
+        (quantile(&chaos.micros, 0.99), (quantile(&calm.micros, 0.99) * MOST_SLOWER).max(NOISE_MICROS));
     let left = outcome.after.left_over(&outcome.before);
     let promises = [
-        ("every answer is the answer to its own question", all.wrong.is_empty(), format!("{:?}", all.wrong.first())),
-        ("no error on a healthy server", calm.failed() + chaos.failed() == 0, format!("{:?} {:?}", calm.errors, chaos.errors)),
-        ("p99 of healthy servers is at most 1.5 times that of the calm run", slow <= limit, format!("{slow:.0} > {limit:.0} µs")),
+        (
+            "every answer is the answer to its own question",
+            all.wrong.is_empty(),
+            format!("{:?}", all.wrong.first()),
+        ),
+        (
+            "no error on a healthy server",
+            calm.failed() + chaos.failed() == 0,
+            format!("{:?} {:?}", calm.errors, chaos.errors),
+        ),
+        (
+            "p99 of healthy servers is at most 1.5 times that of the calm run",
+            slow <= limit,
+            format!("{slow:.0} > {limit:.0} µs"),
+        ),
         (
             "a killed server is back within 1 s at p99",
             kill.is_empty() || quantile(kill, 0.99) <= MOST_RECOVERY.as_micros() as f64,
             format!("{:.0} ms", quantile(kill, 0.99) / 1000.0),
         ),
-        ("every server comes back", outcome.mischief.lost.is_empty() && outcome.answers.is_empty(), format!("{:?} {:?}", outcome.mischief.lost, outcome.answers)),
+        (
+            "every server comes back",
+            outcome.mischief.lost.is_empty() && outcome.answers.is_empty(),
+            format!("{:?} {:?}", outcome.mischief.lost, outcome.answers),
+        ),
         ("nothing is left over", left.is_empty() && outcome.after.in_flight == 0, format!("{left:?}")),
         ("memory does not grow", growth <= MOST_GROWTH, format!("by {:.1} MB", mb(growth))),
     ];
     for (promise, kept, else_) in &promises {
-        println!("{} {promise}{}", if *kept { "kept  " } else { "BROKEN" }, if *kept { String::new() } else { format!(": {else_}") });
+        println!(
+            "{} {promise}{}",
+            if *kept { "kept  " } else { "BROKEN" },
+            if *kept { String::new() } else { format!(": {else_}") }
+        );
     }
     promises.iter().all(|(_, kept, _)| *kept)
 }
@@ -86,7 +111,13 @@ fn phase(name: &str, tally: &Tally, time: Duration) {
 fn recovery(name: &str, micros: &[u32]) {
     if !micros.is_empty() {
         let at = |share| quantile(micros, share) / 1000.0;
-        println!("{name}: {} times, p50 {:.0} ms, p99 {:.0} ms, worst {:.0} ms", micros.len(), at(0.5), at(0.99), at(1.0));
+        println!(
+            "{name}: {} times, p50 {:.0} ms, p99 {:.0} ms, worst {:.0} ms",
+            micros.len(),
+            at(0.5),
+            at(0.99),
+            at(1.0)
+        );
     }
 }
 

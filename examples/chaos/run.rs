@@ -44,7 +44,12 @@ pub struct Options {
 /// Runs it all; `false` when a promise broke.
 pub async fn run(options: Options) -> crate::Result<bool> {
     let seed = options.seed.unwrap_or_else(seed_of_clock);
-    println!("chaos: seed {seed}, {} s, {} servers, victims {:?}", options.seconds, SERVERS.len(), &SERVERS[HEALTHY..]);
+    println!(
+        "chaos: seed {seed}, {} s, {} servers, victims {:?}",
+        options.seconds,
+        SERVERS.len(),
+        &SERVERS[HEALTHY..]
+    );
     let gateway = Arc::new(Gateway::start(&options).await?);
     let load = Load::start(&gateway, options.workers, seed);
     sleep(WARM_UP).await;
@@ -66,7 +71,8 @@ pub async fn run(options: Options) -> crate::Result<bool> {
     let answers = load.everybody_answers(&gateway).await;
     load.stop().await;
     let log = gateway.stop().await?;
-    let outcome = Outcome { calm, chaos, calm_time, chaos_time: started.elapsed(), mischief, before, after, answers };
+    let outcome =
+        Outcome { calm, chaos, calm_time, chaos_time: started.elapsed(), mischief, before, after, answers };
     let kept = print(&outcome);
     if !kept {
         println!("the gateway's log ends with:\n{log}");

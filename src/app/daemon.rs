@@ -57,7 +57,12 @@ pub fn run(config: Config, say: impl Fn(&str)) -> Result<(), Failure> {
     ended
 }
 
-async fn daemon(config: Config, files: Option<u64>, log: Arc<LogGuard>, say: impl Fn(&str)) -> Result<(), Failure> {
+async fn daemon(
+    config: Config,
+    files: Option<u64>,
+    log: Arc<LogGuard>,
+    say: impl Fn(&str),
+) -> Result<(), Failure> {
     let gateway = &config.gateway;
     let stop = Stop::on_signals()?;
     let listener = TcpListener::bind(gateway.listen)
@@ -76,7 +81,10 @@ async fn daemon(config: Config, files: Option<u64>, log: Arc<LogGuard>, say: imp
         store: Some(store.clone()),
     });
     let front = build_front(&config, address, &fleet, &store, key, (metrics, log), &stop);
-    tokio::spawn(recall_revocations(front.sessions.clone(), store.clone()));
+    let mut recall = tokio::spawn(recall_revocations(front.sessions.clone(), store.clone()));
+    // A deleted session must not be let in because its deletion has not been read yet; a store that does not answer
+    // goes on being asked while we serve.
+    let _ = tokio::time::timeout(RECALL_WAIT, &mut recall).await;
     tokio::spawn(front.sessions.clone().reap_until(stop.asked.clone()));
     say(&banner(&config, address));
 
@@ -127,7 +135,7 @@ fn build_front(
         })
     };
     Arc::new(Front {
-        pages: http::pages(fleet.clone(), render),
+        pages: http::pages(fleet.clone(), router.catalog().clone(), render),
         router,
         sessions,
         hub,
@@ -161,6 +169,10 @@ async fn drain(front: &Front, grace: Duration, serving: tokio::task::JoinHandle<
 /// How long withdrawn calls may take to tell their clients.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// How long the start waits for the deletions of earlier runs: the store answers in a few milliseconds, or is in
+/// trouble.
+const RECALL_WAIT: Duration = Duration::from_millis(250);
+
 /// Deleted session ids of earlier runs, as soon as the store can tell them.
 async fn recall_revocations(sessions: Sessions, store: Store) {
     let mut state = store.state();
@@ -188,7 +200,9 @@ fn connections(config: &Config, files: Option<u64>) -> usize {
     let possible = files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
     let room = possible.saturating_sub(RESERVED_FILES).max(possible / 2);
     if room < wanted {
-        warn!("the limit on open files ({possible}) allows {room} connections, fewer than the {wanted} that the configuration wants");
+        warn!(
+            "the limit on open files ({possible}) allows {room} connections, fewer than the {wanted} that the configuration wants"
+        );
     }
     wanted.min(room)
 }

@@ -12,7 +12,9 @@ use crate::telemetry::{InstallError, LoggingError};
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The address cannot be bound.
-    #[error("cannot listen on {address}: {reason}; is another trunkline running? Choose another address with `--listen` or gateway.listen")]
+    #[error(
+        "cannot listen on {address}: {reason}; is another trunkline running? Choose another address with `--listen` or gateway.listen"
+    )]
     Listen {
         /// The configured address.
         address: SocketAddr,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::base::Era;
 use crate::protocol::params::key;
 use crate::protocol::skim;
 use crate::supervisor::{Offer, ServerHandle};
@@ -44,7 +45,8 @@ pub enum Naming {
 
 /// Makes the view of `sources`, and says what is worth saying about it.
 pub fn build(sources: &[Source], naming: Naming) -> (View, Vec<Remark>) {
-    let mut builder = Builder { naming, view: View::default(), remarks: Vec::new(), bodies: Default::default() };
+    let mut builder =
+        Builder { naming, view: View::default(), remarks: Vec::new(), bodies: Default::default() };
     for (server, offer) in sources {
         for kind in ListKind::ALL {
             for entry in offer.list(kind).entries() {
@@ -70,24 +72,35 @@ impl Builder {
             ListKind::Resources => "uri",
             ListKind::Templates => "uriTemplate",
         };
-        let Some((span, own)) = skim::field(text, id_field).and_then(|span| Some((span.clone(), skim::string(&text[span])?)))
+        let Some((span, own)) =
+            skim::field(text, id_field).and_then(|span| Some((span.clone(), skim::string(&text[span])?)))
         else {
-            return self.remark(server, format!("left out an entry of {} without '{id_field}'", kind.method()));
+            return self
+                .remark(server, format!("left out an entry of {} without '{id_field}'", kind.method()));
         };
         match kind {
             ListKind::Tools if !server.config().tools.permits(&own) => {}
             ListKind::Tools | ListKind::Prompts => {
                 let shown = self.shown_name(server, &own);
-                let routes = if kind == ListKind::Tools { &mut self.view.tools } else { &mut self.view.prompts };
+                let routes =
+                    if kind == ListKind::Tools { &mut self.view.tools } else { &mut self.view.prompts };
                 match routes.entry(shown.clone().into()) {
                     Entry::Occupied(taken) => {
                         let other = taken.get().server.name().clone();
-                        self.remark(server, format!("left out '{own}': '{shown}' is already taken by {other}"));
+                        self.remark(
+                            server,
+                            format!("left out '{own}': '{shown}' is already taken by {other}"),
+                        );
                     }
                     Entry::Vacant(free) => {
                         let json = Bytes::from(skim::quote(&own));
-                        free.insert(Route { server: server.clone(), own_name: own.as_ref().into(), own_name_json: json });
-                        let replacement = matches!(self.naming, Naming::Prefixed(_)).then(|| skim::quote(&shown));
+                        free.insert(Route {
+                            server: server.clone(),
+                            own_name: own.as_ref().into(),
+                            own_name_json: json,
+                        });
+                        let replacement =
+                            matches!(self.naming, Naming::Prefixed(_)).then(|| skim::quote(&shown));
                         self.append(kind, text, span, replacement);
                     }
                 }
@@ -98,7 +111,10 @@ impl Builder {
                     Entry::Occupied(taken) => {
                         let other = taken.get().name().clone();
                         if other != *server.name() {
-                            self.remark(server, format!("resource '{own}' is answered by {other}, which is configured first"));
+                            self.remark(
+                                server,
+                                format!("resource '{own}' is answered by {other}, which is configured first"),
+                            );
                         }
                     }
                     Entry::Vacant(free) => {
@@ -109,12 +125,20 @@ impl Builder {
             }
             ListKind::Templates => {
                 self.note_scheme(server, &own);
-                let before = self.view.templates.iter().find(|(text, ..)| **text == *own).map(|(.., s)| s.name().clone());
+                let before = self
+                    .view
+                    .templates
+                    .iter()
+                    .find(|(text, ..)| **text == *own)
+                    .map(|(.., s)| s.name().clone());
                 self.view.templates.push((own.as_ref().into(), Template::parse(&own), server.clone()));
                 match before {
                     Some(other) if other != *server.name() => self.remark(
                         server,
-                        format!("template '{own}' is {other}'s too; ask for its resources at /mcp/{}", server.name()),
+                        format!(
+                            "template '{own}' is {other}'s too; ask for its resources at /mcp/{}",
+                            server.name()
+                        ),
                     ),
                     _ => self.append(kind, text, span, None),
                 }
@@ -126,7 +150,10 @@ impl Builder {
         let Naming::Prefixed(limit) = self.naming else { return own.to_owned() };
         let shown = naming::merged_name(server.name(), own, limit);
         if !shown.ends_with(own) {
-            self.remark(server, format!("shows '{own}' as '{shown}' (name_limit, or characters that model APIs refuse)"));
+            self.remark(
+                server,
+                format!("shows '{own}' as '{shown}' (name_limit, or characters that model APIs refuse)"),
+            );
         }
         shown
     }
@@ -170,10 +197,12 @@ impl Builder {
             .filter(|(_, offer)| offer.peer.is_none())
             .map(|(server, _)| skim::quote(server.name().as_str()))
             .collect();
-        let missing = (!unavailable.is_empty()).then(|| format!(r#""{UNAVAILABLE}":[{}]"#, unavailable.join(",")));
+        let missing =
+            (!unavailable.is_empty()).then(|| format!(r#""{UNAVAILABLE}":[{}]"#, unavailable.join(",")));
         for kind in ListKind::ALL {
             let body = std::mem::take(&mut self.bodies[kind as usize]).freeze();
-            self.view.lists[kind as usize] = list_result(kind, &body, &caching, missing.as_deref(), &self.view.introduction);
+            self.view.lists[kind as usize] =
+                list_result(kind, &body, &caching, missing.as_deref(), &self.view.introduction);
         }
         (self.view, self.remarks)
     }
@@ -191,13 +220,15 @@ impl Caching {
         let mut ttl_ms = None;
         let mut public = true;
         for (_, offer) in sources {
+            // What a legacy server says of caching it says by accident: its era has no such promise.
+            let promises = offer.peer.as_ref().is_some_and(|peer| peer.era() == Era::Modern);
+            public &= promises;
             for kind in ListKind::ALL {
                 let Some(list) = offer.list(kind).list() else { continue };
-                let own = list.ttl_ms.unwrap_or(0);
+                let own = list.ttl_ms.filter(|_| promises).unwrap_or(0);
                 ttl_ms = Some(ttl_ms.map_or(own, |known: u64| known.min(own)));
                 public &= list.public;
             }
-            public &= offer.peer.is_some();
         }
         Caching { ttl_ms: ttl_ms.unwrap_or(0), public: public && ttl_ms.is_some() }
     }
@@ -207,7 +238,13 @@ impl Caching {
     }
 }
 
-fn list_result(kind: ListKind, body: &Bytes, caching: &Caching, missing: Option<&str>, intro: &Introduction) -> ListResult {
+fn list_result(
+    kind: ListKind,
+    body: &Bytes,
+    caching: &Caching,
+    missing: Option<&str>,
+    intro: &Introduction,
+) -> ListResult {
     let field = kind.field();
     let entries = std::str::from_utf8(body).unwrap_or_default();
     let legacy = match missing {
@@ -229,7 +266,11 @@ fn list_result(kind: ListKind, body: &Bytes, caching: &Caching, missing: Option<
 /// that pass through the gateway.
 fn introduce_server(offer: &Offer, caching: &Caching) -> Introduction {
     let Some(peer) = &offer.peer else {
-        return Introduction { capabilities: FLEET_CAPABILITIES.to_owned(), server_info: own_info(), ..Introduction::default() };
+        return Introduction {
+            capabilities: FLEET_CAPABILITIES.to_owned(),
+            server_info: own_info(),
+            ..Introduction::default()
+        };
     };
     let mut fields = Vec::new();
     for list in ["tools", "resources", "prompts"] {
@@ -266,7 +307,10 @@ fn introduce_fleet(sources: &[Source], caching: &Caching) -> Introduction {
         }
     }
     let instructions = (!text.is_empty()).then(|| {
-        skim::quote(&format!("Tools and prompts are named <server>__<name>. What the servers say of themselves:\n\n{}", text.trim_end()))
+        skim::quote(&format!(
+            "Tools and prompts are named <server>__<name>. What the servers say of themselves:\n\n{}",
+            text.trim_end()
+        ))
     });
     Introduction {
         capabilities: FLEET_CAPABILITIES.to_owned(),

@@ -6,12 +6,12 @@
 //! configured. It never talks to a server.
 
 mod build;
-mod catalog;
 mod naming;
+mod snapshot;
 mod template;
 mod view;
 
 pub use build::Remark;
-pub use catalog::{Catalog, CatalogHandle, Changed};
 pub use naming::split as split_name;
+pub use snapshot::{Catalog, CatalogHandle, Changed};
 pub use view::{Introduction, Owner, Route, View};

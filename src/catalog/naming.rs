@@ -37,7 +37,8 @@ pub fn split(name: &str) -> Option<(&str, &str)> {
 /// The scheme of a URI, in small letters (RFC 3986 §3.1).
 pub fn scheme(uri: &str) -> Option<Cow<'_, str>> {
     let (scheme, _) = uri.split_once(':')?;
-    let legal = !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
+    let legal = !scheme.is_empty()
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
     if !legal {
         return None;
     }

@@ -10,7 +10,9 @@ pub struct Template {
 enum Part {
     Literal(String),
     /// A value; whether it may hold slashes (`{+path}`, `{#x}`, `{/x}`, `{?x}`, `{x*}`).
-    Value { any: bool },
+    Value {
+        any: bool,
+    },
 }
 
 impl Template {

@@ -95,7 +95,8 @@ impl View {
         if let Some(server) = self.resources.get(uri) {
             return Owner::One(server);
         }
-        let matching = self.templates.iter().filter(|(text, template, _)| &**text == uri || template.matches(uri));
+        let matching =
+            self.templates.iter().filter(|(text, template, _)| &**text == uri || template.matches(uri));
         match single(matching.map(|(_, _, server)| server)) {
             Owner::None => {}
             decided => return decided,

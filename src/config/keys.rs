@@ -197,18 +197,38 @@ pub const KEYS: &[KeyDoc] = &[
         Value("5m"),
         "How long a call may take however much progress it reports.",
     ),
-    key("defaults.start", Choice(STARTS), Value("eager"), "When a server is started: at once, or on first use."),
+    key(
+        "defaults.start",
+        Choice(STARTS),
+        Value("eager"),
+        "When a server is started: at once, or on first use.",
+    ),
     key(
         "defaults.idle_stop",
         WAIT_OR_NONE,
         Value("none"),
         "After how long without a call a server is stopped until the next one.",
     ),
-    key("defaults.restart_budget", SOME, Value("5"), "Restarts within the window after which a server rests."),
+    key(
+        "defaults.restart_budget",
+        SOME,
+        Value("5"),
+        "Restarts within the window after which a server rests.",
+    ),
     key("defaults.restart_window", ANY_WAIT, Value("1m"), "The window in which restarts are counted."),
     key("defaults.slow_retry", ANY_WAIT, Value("1m"), "How long a server rests that cannot be kept up."),
-    key("defaults.health_interval", WAIT_OR_NONE, Value("10s"), "How often a server is asked whether it is well."),
-    key("defaults.health_misses", SOME, Value("3"), "Unanswered questions in a row until a server counts as hung."),
+    key(
+        "defaults.health_interval",
+        WAIT_OR_NONE,
+        Value("10s"),
+        "How often a server is asked whether it is well.",
+    ),
+    key(
+        "defaults.health_misses",
+        SOME,
+        Value("3"),
+        "Unanswered questions in a row until a server counts as hung.",
+    ),
     key("defaults.health_hits", SOME, Value("1"), "Answers in a row until it counts as well again."),
     key("defaults.breaker.failures", SOME, Value("3"), "Failures in a row that open a server's breaker."),
     key(
@@ -301,14 +321,24 @@ pub const KEYS: &[KeyDoc] = &[
         Inherited,
         "How long an event stream may be silent before it counts as broken.",
     ),
-    child("servers.*.limits.memory", Size(MIN_MEMORY, MAX_MEMORY), Nothing, "The most memory of each of its processes."),
+    child(
+        "servers.*.limits.memory",
+        Size(MIN_MEMORY, MAX_MEMORY),
+        Nothing,
+        "The most memory of each of its processes.",
+    ),
     child(
         "servers.*.limits.cpu",
         Kind::Duration(SECOND, YEAR),
         Nothing,
         "The most processor time of each of its processes, over its whole life.",
     ),
-    child("servers.*.limits.open_files", Count(MIN_FILES, MANY), Nothing, "The most files each of its processes opens."),
+    child(
+        "servers.*.limits.open_files",
+        Count(MIN_FILES, MANY),
+        Nothing,
+        "The most files each of its processes opens.",
+    ),
     child(
         "servers.*.stop_grace",
         ANY_GRACE,
@@ -324,7 +354,12 @@ pub const KEYS: &[KeyDoc] = &[
         Value("[]"),
         "Patterns of the tools to hold back, whatever `allow` says.",
     ),
-    key("servers.*.tools.timeouts.*", ANY_WAIT, Nothing, "How long a call of the tools of this pattern may take."),
+    key(
+        "servers.*.tools.timeouts.*",
+        ANY_WAIT,
+        Nothing,
+        "How long a call of the tools of this pattern may take.",
+    ),
 ];
 
 /// What stands at a path.

@@ -34,5 +34,6 @@ pub use faults::{Fault, Faults};
 pub use keys::{KEYS, KeyDefault, KeyDoc, Kind, Reach};
 pub use load::{EXAMPLE, Flag, Loaded, Setting, Sources, load};
 pub use model::{
-    Breaker, Config, Gateway, Health, Limits, Log, LogFormat, Origin, Protocol, Restart, Server, Start, ToolFilter, Transport, Url,
+    Breaker, Config, Gateway, Health, Limits, Log, LogFormat, Origin, Protocol, Restart, Server, Start,
+    ToolFilter, Transport, Url,
 };

@@ -111,7 +111,9 @@ impl<'a> Reader<'a> {
             Err(problem) => self.wrong(
                 leaf,
                 problem,
-                format!("write whole numbers with the units d, h, m, s or ms, such as \"30s\" or \"1h30m\"{none}"),
+                format!(
+                    "write whole numbers with the units d, h, m, s or ms, such as \"30s\" or \"1h30m\"{none}"
+                ),
             ),
         }
         Duration::ZERO

@@ -110,7 +110,8 @@ fn timeouts(reader: &mut Reader<'_>, name: &str) -> Vec<(String, Duration)> {
         let pattern = leaf.path.last().map_or("", String::as_str);
         timeouts.push((pattern.to_owned(), reader.length(leaf)));
     }
-    timeouts.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.bytes().filter(|byte| *byte != b'*').count()));
+    timeouts
+        .sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.bytes().filter(|byte| *byte != b'*').count()));
     timeouts
 }
 

@@ -42,10 +42,15 @@ impl hyper::body::Body for FrontBody {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut *self {
             FrontBody::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            FrontBody::Call(reader) => Poll::Ready(ready!(reader.poll_next(cx)).map(|bytes| Ok(Frame::data(bytes)))),
+            FrontBody::Call(reader) => {
+                Poll::Ready(ready!(reader.poll_next(cx)).map(|bytes| Ok(Frame::data(bytes))))
+            }
             FrontBody::Changes { listening, .. } => {
                 Poll::Ready(ready!(listening.reader.poll_next(cx)).map(|bytes| Ok(Frame::data(bytes))))
             }
@@ -67,7 +72,9 @@ impl hyper::body::Body for FrontBody {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            FrontBody::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            FrontBody::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
             FrontBody::Page(body) => body.size_hint(),
             _ => SizeHint::default(),
         }

@@ -19,7 +19,9 @@ pub fn era_of(message: &Message, params: &Params, headers: &HeaderMap) -> Era {
     }
     let header = headers.get(header::PROTOCOL_VERSION).and_then(|value| value.to_str().ok());
     match header {
-        Some(version) if Version::claims_modern(version) && message.method() != method::INITIALIZE => Era::Modern,
+        Some(version) if Version::claims_modern(version) && message.method() != method::INITIALIZE => {
+            Era::Modern
+        }
         _ => Era::Legacy,
     }
 }
@@ -52,7 +54,11 @@ pub fn check_modern(message: &Message, params: &Params, headers: &HeaderMap) -> 
         mirrors(headers, &header::NAME, &name)?;
     }
     if Version::parse(&version).is_none_or(|version| version.era() == Era::Legacy) {
-        let data = format!(r#"{{"supported":["{}"],"requested":{}}}"#, Version::LATEST_MODERN, skim::quote(&version));
+        let data = format!(
+            r#"{{"supported":["{}"],"requested":{}}}"#,
+            Version::LATEST_MODERN,
+            skim::quote(&version)
+        );
         return Err(Error::new(ErrorKind::UnsupportedVersion, "Unsupported protocol version").with_data(data));
     }
     let level = meta.and_then(|meta| params::string_at(message, &meta.log_level));
@@ -79,8 +85,12 @@ fn mirrors(headers: &HeaderMap, name: &http::HeaderName, body: &str) -> Result<(
     };
     match header::decode_value(value.as_bytes()) {
         Some(value) if value == body => Ok(()),
-        Some(value) => Err(mismatch(format!("{name} header value '{value}' does not match body value '{body}'"))),
-        None => Err(mismatch(format!("the header {name} holds characters or an encoding that are not allowed"))),
+        Some(value) => {
+            Err(mismatch(format!("{name} header value '{value}' does not match body value '{body}'")))
+        }
+        None => {
+            Err(mismatch(format!("the header {name} holds characters or an encoding that are not allowed")))
+        }
     }
 }
 
@@ -107,7 +117,10 @@ mod tests {
     }
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
+            .collect()
     }
 
     fn check(body: &str, pairs: &[(&'static str, &str)]) -> Result<(), ErrorKind> {
@@ -125,20 +138,33 @@ mod tests {
         let list = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
         assert_eq!(era(initialize, &[]), Era::Legacy);
         assert_eq!(era(initialize, &[("mcp-protocol-version", "2026-07-28")]), Era::Legacy);
-        assert_eq!(era(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"initialize","params":{{{META}}}}}"#), &[]), Era::Modern);
+        assert_eq!(
+            era(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"initialize","params":{{{META}}}}}"#), &[]),
+            Era::Modern
+        );
         assert_eq!(era(list, &[]), Era::Legacy);
-        assert_eq!(era(list, &[("mcp-protocol-version", "2025-11-25"), ("mcp-session-id", "x")]), Era::Legacy);
-        assert_eq!(era(list, &[("mcp-protocol-version", "2026-07-28"), ("mcp-session-id", "x")]), Era::Modern);
+        assert_eq!(
+            era(list, &[("mcp-protocol-version", "2025-11-25"), ("mcp-session-id", "x")]),
+            Era::Legacy
+        );
+        assert_eq!(
+            era(list, &[("mcp-protocol-version", "2026-07-28"), ("mcp-session-id", "x")]),
+            Era::Modern
+        );
         assert_eq!(era(list, &[("mcp-protocol-version", "v999")]), Era::Modern);
     }
 
     #[test]
     fn the_checks_come_in_the_order_of_the_specification() {
-        let call = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"é",{META}}}}}"#);
+        let call =
+            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"é",{META}}}}}"#);
         let version = ("mcp-protocol-version", "2026-07-28");
         let name = ("mcp-name", "=?base64?w6k=?=");
         assert_eq!(check(&call, &[version, ("mcp-method", "tools/call"), name]), Ok(()));
-        assert_eq!(check(&call, &[version, ("mcp-method", "tools/list"), name]), Err(ErrorKind::HeaderMismatch));
+        assert_eq!(
+            check(&call, &[version, ("mcp-method", "tools/list"), name]),
+            Err(ErrorKind::HeaderMismatch)
+        );
         assert_eq!(check(&call, &[version, ("mcp-method", "tools/call")]), Err(ErrorKind::HeaderMismatch));
         assert_eq!(check(&call, &[("mcp-method", "tools/call"), name]), Err(ErrorKind::HeaderMismatch));
         let bare = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
@@ -147,6 +173,9 @@ mod tests {
         let list = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{{unknown}}}}}"#);
         let method = ("mcp-method", "tools/list");
         assert_eq!(check(&list, &[version, method]), Err(ErrorKind::HeaderMismatch));
-        assert_eq!(check(&list, &[("mcp-protocol-version", "2031-01-01"), method]), Err(ErrorKind::UnsupportedVersion));
+        assert_eq!(
+            check(&list, &[("mcp-protocol-version", "2031-01-01"), method]),
+            Err(ErrorKind::UnsupportedVersion)
+        );
     }
 }

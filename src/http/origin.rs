@@ -20,7 +20,8 @@ const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
      traceparent, tracestate",
 );
 /// Headers that a page may read.
-const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("mcp-session-id, www-authenticate, retry-after");
+const EXPOSED_HEADERS: HeaderValue =
+    HeaderValue::from_static("mcp-session-id, www-authenticate, retry-after");
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE");
 /// Seconds for which a browser may remember a preflight: Chromium caps it at two hours.
 const PREFLIGHT_AGE: HeaderValue = HeaderValue::from_static("7200");
@@ -99,9 +100,13 @@ impl OriginRules {
 
 /// Beside the fixed ones a page may send `Mcp-Param-*`, whose names only the tools know.
 fn allowed_headers(request: &HeaderMap) -> HeaderValue {
-    let asked = request.get("access-control-request-headers").and_then(|asked| asked.to_str().ok()).unwrap_or("");
-    let params: Vec<&str> =
-        asked.split(',').map(str::trim).filter(|name| name.to_ascii_lowercase().starts_with(PARAM_PREFIX)).collect();
+    let asked =
+        request.get("access-control-request-headers").and_then(|asked| asked.to_str().ok()).unwrap_or("");
+    let params: Vec<&str> = asked
+        .split(',')
+        .map(str::trim)
+        .filter(|name| name.to_ascii_lowercase().starts_with(PARAM_PREFIX))
+        .collect();
     if params.is_empty() {
         return ALLOWED_HEADERS;
     }
@@ -113,7 +118,11 @@ use crate::protocol::header::PARAM_PREFIX;
 
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && (!name.contains(':') || name.ends_with(']')) => name,
+        Some((name, port))
+            if port.bytes().all(|b| b.is_ascii_digit()) && (!name.contains(':') || name.ends_with(']')) =>
+        {
+            name
+        }
         _ => host,
     }
 }
@@ -137,7 +146,11 @@ mod tests {
     use super::*;
 
     fn rules(listen: &str) -> OriginRules {
-        OriginRules::new(listen.parse().unwrap(), vec!["https://app.example.com".to_owned()], vec!["gw.local".to_owned()])
+        OriginRules::new(
+            listen.parse().unwrap(),
+            vec!["https://app.example.com".to_owned()],
+            vec!["gw.local".to_owned()],
+        )
     }
 
     fn check(rules: &OriginRules, host: &str, origin: Option<&str>) -> bool {
@@ -152,13 +165,23 @@ mod tests {
     #[test]
     fn on_loopback_only_local_names_and_origins_pass() {
         let rules = rules("127.0.0.1:6270");
-        for host in ["localhost", "localhost:6270", "127.0.0.1:1", "[::1]:6270", "[::1]", "gw.local", "GW.local:80"] {
+        for host in
+            ["localhost", "localhost:6270", "127.0.0.1:1", "[::1]:6270", "[::1]", "gw.local", "GW.local:80"]
+        {
             assert!(check(&rules, host, None), "{host}");
         }
-        for host in ["evil.example.com", "evil.example.com:6270", "localhost.evil.com", "127.0.0.1.evil.com", "::evil"] {
+        for host in [
+            "evil.example.com",
+            "evil.example.com:6270",
+            "localhost.evil.com",
+            "127.0.0.1.evil.com",
+            "::evil",
+        ] {
             assert!(!check(&rules, host, None), "{host}");
         }
-        for origin in ["http://localhost:3000", "http://127.0.0.1", "http://[::1]:1", "https://app.example.com"] {
+        for origin in
+            ["http://localhost:3000", "http://127.0.0.1", "http://[::1]:1", "https://app.example.com"]
+        {
             assert!(check(&rules, "localhost", Some(origin)), "{origin}");
         }
         for origin in ["null", "https://evil.example.com", "http://localhost.evil.com", "file://"] {

@@ -9,6 +9,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use crate::catalog::CatalogHandle;
 use crate::protocol::skim::quote;
 use crate::supervisor::{Fleet, State as ServerState};
 
@@ -18,23 +19,29 @@ pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
 #[derive(Clone)]
 struct Pages {
     fleet: Fleet,
+    catalog: CatalogHandle,
     render: Render,
 }
 
 /// The pages.
-pub fn pages(fleet: Fleet, render: Render) -> Router {
+pub fn pages(fleet: Fleet, catalog: CatalogHandle, render: Render) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .fallback(async || {
-            (StatusCode::NOT_FOUND, "Nothing is here. MCP is at /mcp and /mcp/<server>; see also /readyz and /metrics.\n")
+            (
+                StatusCode::NOT_FOUND,
+                "Nothing is here. MCP is at /mcp and /mcp/<server>; see also /readyz and /metrics.\n",
+            )
         })
-        .with_state(Pages { fleet, render })
+        .with_state(Pages { fleet, catalog, render })
 }
 
 /// 200 as soon as the gateway serves: a server that is down makes it degraded, not unready.
 async fn ready(State(pages): State<Pages>) -> Response {
+    // Whoever reads "ready" may call what is ready.
+    pages.catalog.settled().await;
     let mut degraded = Vec::new();
     let mut servers = Vec::new();
     for server in pages.fleet.servers() {

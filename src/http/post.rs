@@ -11,7 +11,9 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::base::{Era, Error, ErrorKind, Level, Version};
-use crate::protocol::{ClientCapabilities, Kind, Message, MessageError, Params, RawId, header, method, params, skim};
+use crate::protocol::{
+    ClientCapabilities, Kind, Message, MessageError, Params, RawId, header, method, params, skim,
+};
 use crate::router::{Answer, Endpoint, Reply, Request as Routed};
 use crate::session::{Client, KEEP_ALIVE_EVERY, Session, Ticket};
 
@@ -64,7 +66,13 @@ impl Inbound<'_> {
         reply::reply(Reply::error(self.message.id().as_ref(), error, era))
     }
 
-    fn routed(self, id: RawId, era: Era, log_level: Option<Level>, capabilities: ClientCapabilities) -> Routed {
+    fn routed(
+        self,
+        id: RawId,
+        era: Era,
+        log_level: Option<Level>,
+        capabilities: ClientCapabilities,
+    ) -> Routed {
         Routed {
             headers: if era == Era::Modern { mirrored_params(self.headers) } else { Vec::new() },
             message: self.message,
@@ -85,7 +93,10 @@ async fn modern(inbound: Inbound<'_>) -> FrontResponse {
         // client-to-server notifications over Streamable HTTP").
         Kind::Notification => return reply::status(StatusCode::ACCEPTED),
         Kind::Result | Kind::Error => {
-            let error = Error::new(ErrorKind::InvalidRequest, "a modern client sends requests and notifications only");
+            let error = Error::new(
+                ErrorKind::InvalidRequest,
+                "a modern client sends requests and notifications only",
+            );
             return inbound.refuse(&error, Era::Modern);
         }
     }
@@ -95,11 +106,13 @@ async fn modern(inbound: Inbound<'_>) -> FrontResponse {
     };
     let Some(id) = inbound.message.id() else { return reply::status(StatusCode::BAD_REQUEST) };
     if inbound.message.method() == method::LISTEN {
-        return streams::listen(inbound.front, &inbound.endpoint, &inbound.message, &inbound.params, id).await;
+        return streams::listen(inbound.front, &inbound.endpoint, &inbound.message, &inbound.params, id)
+            .await;
     }
     let front = inbound.front;
     let accepts = Accepts::read(inbound.headers);
-    run(front, inbound.routed(id, Era::Modern, declared.log_level, declared.capabilities), None, accepts).await
+    run(front, inbound.routed(id, Era::Modern, declared.log_level, declared.capabilities), None, accepts)
+        .await
 }
 
 async fn legacy(inbound: Inbound<'_>) -> FrontResponse {
@@ -130,7 +143,8 @@ async fn legacy(inbound: Inbound<'_>) -> FrontResponse {
     }
     let Some(id) = inbound.message.id() else { return reply::status(StatusCode::BAD_REQUEST) };
     if inbound.message.method() == method::SET_LEVEL
-        && let Some(level) = params::string_at(&inbound.message, &inbound.params.level).and_then(|l| Level::parse(&l))
+        && let Some(level) =
+            params::string_at(&inbound.message, &inbound.params.level).and_then(|l| Level::parse(&l))
     {
         session.set_log_level(level);
     }
@@ -140,7 +154,13 @@ async fn legacy(inbound: Inbound<'_>) -> FrontResponse {
     let ticket = session.begin(&id);
     let front = inbound.front;
     let accepts = Accepts::read(inbound.headers);
-    run(front, inbound.routed(id, Era::Legacy, session.log_level(), session.capabilities()), Some(ticket), accepts).await
+    run(
+        front,
+        inbound.routed(id, Era::Legacy, session.log_level(), session.capabilities()),
+        Some(ticket),
+        accepts,
+    )
+    .await
 }
 
 /// `resources/subscribe` and `unsubscribe`: the session remembers, the server is asked once for all sessions.
@@ -249,16 +269,16 @@ fn mirrored_params(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
 
 /// The body, without a copy if it comes in one piece.
 async fn collect(mut body: Incoming, cap: usize) -> Result<Bytes, Error> {
-    let too_large = || {
-        Error::new(ErrorKind::TooLarge, format!("the body is larger than {cap} bytes (gateway.max_body)"))
-    };
+    let too_large =
+        || Error::new(ErrorKind::TooLarge, format!("the body is larger than {cap} bytes (gateway.max_body)"));
     if body.size_hint().lower() > cap as u64 {
         return Err(too_large());
     }
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Error::new(ErrorKind::InvalidRequest, format!("the body broke off: {error}")))?;
+        let frame = frame
+            .map_err(|error| Error::new(ErrorKind::InvalidRequest, format!("the body broke off: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };
         if first.is_empty() && rest.is_empty() {
             first = data;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use http::Request;
 use hyper::body::Incoming;
-use hyper::service::{Service, service_fn};
 use hyper::server::conn::{http1, http2};
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -119,7 +119,9 @@ async fn connection(front: Arc<Front>, protocols: &Protocols, stream: TcpStream,
 
 /// What hyper asks for each exchange. Boxed, because hyper keeps the room of the last exchange with each idle
 /// connection: 6.8 KB of it.
-fn answering(front: Arc<Front>) -> impl Service<Request<Incoming>, Response = FrontResponse, Error = Infallible, Future = Exchange> {
+fn answering(
+    front: Arc<Front>,
+) -> impl Service<Request<Incoming>, Response = FrontResponse, Error = Infallible, Future = Exchange> {
     service_fn(move |request| -> Exchange {
         let front = Arc::clone(&front);
         Box::pin(async move { Ok(exchange(front, request).await) })
@@ -128,7 +130,12 @@ fn answering(front: Arc<Front>) -> impl Service<Request<Incoming>, Response = Fr
 
 type Exchange = Pin<Box<dyn Future<Output = Result<FrontResponse, Infallible>> + Send>>;
 
-async fn serve_http1(front: Arc<Front>, builder: &http1::Builder, stream: TcpStream, stop: &CancellationToken) -> hyper::Result<()> {
+async fn serve_http1(
+    front: Arc<Front>,
+    builder: &http1::Builder,
+    stream: TcpStream,
+    stop: &CancellationToken,
+) -> hyper::Result<()> {
     let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), answering(front)));
     tokio::select! {
         ended = serving.as_mut() => return ended,

@@ -146,12 +146,15 @@ async fn ask(
     writer: &Writer,
     questions: Vec<Question>,
 ) -> Result<(), Error> {
-    let gone = |what: &str| Error::new(ErrorKind::Cancelled, format!("the server's question was not answered: {what}"));
+    let gone = |what: &str| {
+        Error::new(ErrorKind::Cancelled, format!("the server's question was not answered: {what}"))
+    };
     let Some(ticket) = ticket else { return Err(gone("the client has no session")) };
     let mut asked = Vec::new();
     for question in questions {
         let waiting = ticket.session().ask();
-        let request = write::request(waiting.number(), &question.method, &String::from_utf8_lossy(&question.params));
+        let request =
+            write::request(waiting.number(), &question.method, &String::from_utf8_lossy(&question.params));
         writer.push(sse::event(None, &[&request])).map_err(|_| gone("its client has gone"))?;
         asked.push((question.key, waiting));
     }
@@ -160,7 +163,9 @@ async fn ask(
         for (key, waiting) in &mut asked {
             let message = waiting.answer().await.ok_or_else(|| gone("its session has ended"))?;
             match message.kind() {
-                Kind::Result => answers.push((key.clone(), Bytes::copy_from_slice(message.payload().as_bytes()))),
+                Kind::Result => {
+                    answers.push((key.clone(), Bytes::copy_from_slice(message.payload().as_bytes())))
+                }
                 _ => return Err(gone(&format!("the client answered {}", message.payload()))),
             }
         }
@@ -177,7 +182,12 @@ async fn ask(
 }
 
 /// The next step of a call, or its end because the client or the gateway withdraws it.
-async fn next(front: &Front, call: &mut Box<ClientCall>, ticket: Option<&Ticket>, patience: Option<Instant>) -> Step {
+async fn next(
+    front: &Front,
+    call: &mut Box<ClientCall>,
+    ticket: Option<&Ticket>,
+    patience: Option<Instant>,
+) -> Step {
     let withdrawn = async {
         match ticket {
             Some(ticket) => ticket.cancelled().await,

@@ -18,7 +18,10 @@ use super::reply::{self, FrontResponse};
 /// The session that the headers name: 400 without one, 404 for one that is not known here.
 pub fn session(front: &Front, endpoint: &Endpoint, headers: &HeaderMap) -> Result<Arc<Session>, Error> {
     let id = headers.get(header::SESSION_ID).ok_or_else(|| {
-        Error::new(ErrorKind::SessionRequired, "the header Mcp-Session-Id is missing; send `initialize` first")
+        Error::new(
+            ErrorKind::SessionRequired,
+            "the header Mcp-Session-Id is missing; send `initialize` first",
+        )
     })?;
     front.sessions.find(id.to_str().unwrap_or_default(), endpoint.name())
 }
@@ -29,8 +32,9 @@ pub fn open(front: &Front, endpoint: &Endpoint, headers: &HeaderMap) -> FrontRes
     if memchr::memmem::find(accepts, b"text/event-stream").is_none() {
         return reply::status(StatusCode::NOT_ACCEPTABLE);
     }
-    let opened = session(front, endpoint, headers)
-        .and_then(|session| Ok((front.hub.listen(server_of(endpoint), Wants::ALL, Arc::clone(session.watched()), None)?, session)));
+    let opened = session(front, endpoint, headers).and_then(|session| {
+        Ok((front.hub.listen(server_of(endpoint), Wants::ALL, Arc::clone(session.watched()), None)?, session))
+    });
     match opened {
         Ok((listening, session)) => {
             let (hold, writer) = (session.hold_stream(), listening.writer.clone());
@@ -53,8 +57,15 @@ pub fn delete(front: &Front, endpoint: &Endpoint, headers: &HeaderMap) -> FrontR
 }
 
 /// `subscriptions/listen`: the stream on which a modern client hears of the changes that it names.
-pub async fn listen(front: &Front, endpoint: &Endpoint, message: &Message, params: &Params, id: RawId) -> FrontResponse {
-    let filter = params.notifications.clone().map(|span| &message.as_str()[span]).filter(|raw| raw.starts_with('{'));
+pub async fn listen(
+    front: &Front,
+    endpoint: &Endpoint,
+    message: &Message,
+    params: &Params,
+    id: RawId,
+) -> FrontResponse {
+    let filter =
+        params.notifications.clone().map(|span| &message.as_str()[span]).filter(|raw| raw.starts_with('{'));
     let Some(filter) = filter else {
         let error = Error::new(ErrorKind::InvalidParams, "params.notifications must be an object");
         return reply::reply(Reply::error(Some(&id), &error, Era::Modern));

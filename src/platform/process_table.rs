@@ -54,6 +54,7 @@ pub(super) fn kill_orphaned_group(group: Pid) {
                 let _ = pidfd_send_signal(&descriptor, Signal::KILL);
             }
         }
+        #[expect(clippy::disallowed_methods, reason = "the keeper has no runtime, and nothing else to do")]
         std::thread::sleep(ORPHAN_PAUSE);
     }
 }

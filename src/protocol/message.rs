@@ -55,7 +55,8 @@ impl Message {
         let walked = skim::each_field(json, |key, span| envelope.take(key, span));
         if let Err(error) = walked {
             if json.trim_start().starts_with('[') {
-                let reason = "a JSON-RPC batch (an array) is not accepted: send each message in a request of its own";
+                let reason =
+                    "a JSON-RPC batch (an array) is not accepted: send each message in a request of its own";
                 return Err(MessageError::Invalid { reason: reason.to_owned(), id: None });
             }
             if error.is_syntax() {
@@ -261,7 +262,8 @@ mod tests {
         for text in ["", "{", "hello", r#"{"jsonrpc":"2.0","id":1,"method":"m"} x"#, "{\"a\":\"\n\"}"] {
             assert!(matches!(parse(text), Err(MessageError::Syntax(_))), "{text}");
         }
-        for text in ["[]", "1", "{}", r#"{"jsonrpc":"2.0","id":1}"#, r#"{"jsonrpc":"2.0","id":1,"method":1}"#] {
+        for text in ["[]", "1", "{}", r#"{"jsonrpc":"2.0","id":1}"#, r#"{"jsonrpc":"2.0","id":1,"method":1}"#]
+        {
             assert!(matches!(parse(text), Err(MessageError::Invalid { .. })), "{text}");
         }
     }

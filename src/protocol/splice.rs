@@ -124,7 +124,10 @@ mod tests {
         splice.replace(28..34, Bytes::from_static(b"\"t\""));
         splice.edit(9..12, Patch::Minted);
         splice.insert(1, Bytes::from_static(b"!"));
-        assert_eq!(splice.to_bytes(18_446_744_073_709_551_615), br#"{! "id" : 18446744073709551615, "x":1, "name":"t"}"#[..]);
+        assert_eq!(
+            splice.to_bytes(18_446_744_073_709_551_615),
+            br#"{! "id" : 18446744073709551615, "x":1, "name":"t"}"#[..]
+        );
     }
 
     #[test]

@@ -70,7 +70,14 @@ struct Partial {
 impl Decoder {
     /// A decoder that refuses events of more than `cap` bytes of data.
     pub fn new(cap: usize) -> Decoder {
-        Decoder { pending: BytesMut::new(), searched: 0, after_cr: false, at_start: true, cap, event: Partial::default() }
+        Decoder {
+            pending: BytesMut::new(),
+            searched: 0,
+            after_cr: false,
+            at_start: true,
+            cap,
+            event: Partial::default(),
+        }
     }
 
     /// Takes the next piece of the stream.

@@ -71,7 +71,14 @@ pub fn result_to_modern(splice: &mut Splice, text: &str, at: Span, server_info: 
 /// level (`meta`, the fields of `params._meta`), and further fields of `params` itself (`more`, or nothing). `params`
 /// are the places in the text that `splice` edits; `behind` is where `params` is to be put if there is none: right
 /// behind the method's closing quote.
-pub fn request_to_modern(splice: &mut Splice, text: &str, params: &Params, behind: usize, meta: &str, more: &str) {
+pub fn request_to_modern(
+    splice: &mut Splice,
+    text: &str,
+    params: &Params,
+    behind: usize,
+    meta: &str,
+    more: &str,
+) {
     let comma = if more.is_empty() { "" } else { "," };
     match (&params.span, &params.meta) {
         (Some(span), Some(Meta { span: meta_span, .. })) => {
@@ -81,7 +88,12 @@ pub fn request_to_modern(splice: &mut Splice, text: &str, params: &Params, behin
             insert_field(splice, text, meta_span.clone(), Bytes::from(meta.to_owned()));
         }
         (Some(span), None) => {
-            insert_field(splice, text, span.clone(), Bytes::from(format!(r#""_meta":{{{meta}}}{comma}{more}"#)));
+            insert_field(
+                splice,
+                text,
+                span.clone(),
+                Bytes::from(format!(r#""_meta":{{{meta}}}{comma}{more}"#)),
+            );
         }
         (None, _) => {
             splice.insert(behind, Bytes::from(format!(r#","params":{{"_meta":{{{meta}}}{comma}{more}}}"#)));
@@ -190,7 +202,10 @@ mod tests {
 
     #[test]
     fn a_legacy_client_does_not_see_the_fields_of_the_modern_era() {
-        assert_eq!(legacy(r#"{"resultType":"complete","content":[1, 2] ,"ttlMs":0 }"#), r#"{"content":[1, 2] }"#);
+        assert_eq!(
+            legacy(r#"{"resultType":"complete","content":[1, 2] ,"ttlMs":0 }"#),
+            r#"{"content":[1, 2] }"#
+        );
         assert_eq!(legacy(r#"{ "a":1, "cacheScope":"x", "b":2}"#), r#"{ "a":1, "b":2}"#);
         assert_eq!(legacy(r#"{"resultType":"complete"}"#), "{}");
         assert_eq!(legacy(r#"{"ttlMs":1,"resultType":"complete", "b":{}}"#), r#"{ "b":{}}"#);
@@ -204,14 +219,18 @@ mod tests {
         let params = Params::read(&message).unwrap();
         let mut splice = Splice::new(message.text().clone());
         request_to_legacy(&mut splice, text, &params);
-        let expected = r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{ "progressToken":1},"name":"x"}}"#;
+        let expected =
+            r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{ "progressToken":1},"name":"x"}}"#;
         assert_eq!(splice.to_bytes(0), expected);
     }
 
     #[test]
     fn a_legacy_request_gains_its_meta_wherever_there_is_room() {
         for (text, expected) in [
-            (r#"{"jsonrpc":"2.0","id":1,"method":"m"}"#, r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{"v":1}}}"#),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"m"}"#,
+                r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{"v":1}}}"#,
+            ),
             (
                 r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{}}"#,
                 r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{"v":1}}}"#,

@@ -105,7 +105,8 @@ impl ClientCall {
 
     /// The next step; `Silent` if there is none until `patience`.
     pub async fn next(&mut self, patience: Option<Instant>) -> Step {
-        let mut until = pin!(tokio::time::sleep_until(patience.map_or(self.deadline, |p| p.min(self.deadline))));
+        let mut until =
+            pin!(tokio::time::sleep_until(patience.map_or(self.deadline, |p| p.min(self.deadline))));
         loop {
             let event = std::future::poll_fn(|cx| match self.sent.call.poll_next(cx) {
                 Poll::Ready(event) => Poll::Ready(Some(event)),
@@ -149,9 +150,11 @@ impl ClientCall {
             return Err(fault.error);
         }
         self.resent = true;
-        self.sent = tokio::time::timeout_at(self.deadline, send(&self.request, &self.target, &self.round))
-            .await
-            .unwrap_or(Err(fault.error))?;
+        let failed = self.sent.admission.live.generation;
+        self.sent =
+            tokio::time::timeout_at(self.deadline, send(&self.request, &self.target, &self.round, failed))
+                .await
+                .unwrap_or(Err(fault.error))?;
         Ok(())
     }
 
@@ -159,7 +162,7 @@ impl ClientCall {
     /// starts anew.
     pub async fn resume(&mut self, answers: Vec<(String, Bytes)>) -> Result<(), Error> {
         self.round.answers = answers;
-        self.sent = send(&self.request, &self.target, &self.round).await?;
+        self.sent = send(&self.request, &self.target, &self.round, 0).await?;
         self.rounds += 1;
         let longest = self.target.server.config().max_call_time.max(self.timeout);
         (self.deadline, self.latest) = (self.sent.at + self.timeout, self.sent.at + longest);
@@ -168,12 +171,16 @@ impl ClientCall {
 
     /// The questions of a modern server for a legacy client. A modern client gets the asking result itself.
     fn asks(&mut self, reply: &Message) -> Option<Result<Vec<Question>, Error>> {
-        if self.request.era == Era::Modern || self.sent.admission.live.peer.era() == Era::Legacy || reply.kind() == Kind::Error {
+        if self.request.era == Era::Modern
+            || self.sent.admission.live.peer.era() == Era::Legacy
+            || reply.kind() == Kind::Error
+        {
             return None;
         }
         let asked = InputRequired::read(reply.payload())?;
         if self.rounds >= MAX_ROUNDS {
-            let text = format!("server '{}' asked questions {MAX_ROUNDS} times over", self.target.server.name());
+            let text =
+                format!("server '{}' asked questions {MAX_ROUNDS} times over", self.target.server.name());
             return Some(Err(Error::new(ErrorKind::ServerFailed, text)));
         }
         if let Err(error) = asked.check(self.request.capabilities) {
@@ -308,15 +315,22 @@ impl Drop for ClientCall {
 
 /// Sends a request. If it turns out at once that it cannot have been executed, it is sent once more, to the server as
 /// it is by then.
-pub(super) async fn send(request: &Request, target: &Target, round: &Round) -> Result<Sent, Error> {
+pub(super) async fn send(
+    request: &Request,
+    target: &Target,
+    round: &Round,
+    mut newer_than: u64,
+) -> Result<Sent, Error> {
     let mut last = None;
     for _ in 0..ATTEMPTS {
-        let admission = target.server.admit().await?;
+        let admission = target.server.admit(newer_than).await?;
         match admission.live.link.call(&prepare::outgoing(request, target, &admission.live, round)) {
             Ok(call) => return Ok(Sent { call, admission, at: Instant::now() }),
-            Err(fault) if fault.delivery == Delivery::NotDelivered && fault.error.kind != ErrorKind::Overloaded => {
+            Err(fault)
+                if fault.delivery == Delivery::NotDelivered && fault.error.kind != ErrorKind::Overloaded =>
+            {
+                newer_than = admission.live.generation;
                 last = Some(fault.error);
-                tokio::task::yield_now().await;
             }
             Err(fault) => return Err(fault.error),
         }
@@ -335,6 +349,9 @@ fn human(duration: Duration) -> String {
 
 impl std::fmt::Debug for ClientCall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientCall").field("server", self.target.server.name()).field("id", &self.request.id).finish()
+        f.debug_struct("ClientCall")
+            .field("server", self.target.server.name())
+            .field("id", &self.request.id)
+            .finish()
     }
 }

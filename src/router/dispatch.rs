@@ -65,6 +65,9 @@ impl Router {
     /// Answers a request, or sends it on its way.
     pub async fn dispatch(&self, request: Request) -> Answer {
         let received = Instant::now();
+        if !self.0.catalog.is_settled() {
+            self.0.catalog.settled().await;
+        }
         if let Some(outcome) = self.answer_here(&request) {
             return Answer::Ready(self.finish(&request, outcome, received));
         }
@@ -100,7 +103,9 @@ impl Router {
     /// Subscribes to a resource at an endpoint; an error if it is nobody's, or cannot be subscribed to.
     pub async fn subscribe_to(&self, endpoint: &Endpoint, uri: &str) -> Result<Subscription, Error> {
         let target = match endpoint {
-            Endpoint::Server(server) => Target { server: server.clone(), rename: None, name: Some(uri.to_owned()) },
+            Endpoint::Server(server) => {
+                Target { server: server.clone(), rename: None, name: Some(uri.to_owned()) }
+            }
             Endpoint::Merged => resolve::owned(uri.into(), &self.0.catalog)?,
         };
         self.subscribe_at(target).await
@@ -134,7 +139,10 @@ impl Router {
 
     fn list(&self, request: &Request, kind: ListKind) -> Result<Vec<u8>, Error> {
         if request.params.cursor.is_some() {
-            return Err(Error::new(ErrorKind::InvalidParams, "the cursor is not one of ours: lists come in one page"));
+            return Err(Error::new(
+                ErrorKind::InvalidParams,
+                "the cursor is not one of ours: lists come in one page",
+            ));
         }
         match &request.endpoint {
             Endpoint::Merged => self.0.fleet.servers().iter().for_each(ServerHandle::lists_used),
@@ -161,7 +169,8 @@ impl Router {
 
     /// The session has noted the level already; the servers hear the lowest that anybody wants.
     fn set_level(&self, request: &Request) -> Result<Vec<u8>, Error> {
-        let level = params::string_at(&request.message, &request.params.level).and_then(|name| Level::parse(&name));
+        let level =
+            params::string_at(&request.message, &request.params.level).and_then(|name| Level::parse(&name));
         let level = level.ok_or_else(|| {
             let known: Vec<&str> = Level::ALL.iter().map(|level| level.as_str()).collect();
             Error::new(ErrorKind::InvalidParams, format!("params.level must be one of {}", known.join(", ")))
@@ -176,7 +185,10 @@ impl Router {
     async fn forward(&self, request: &Request) -> Result<(Target, Sent, Round, InFlight), Error> {
         let gate = &self.0.gate;
         let place = gate.enter().ok_or_else(|| {
-            let text = format!("the gateway has {} requests in flight, as many as it may (max_in_flight); try again later", gate.cap());
+            let text = format!(
+                "the gateway has {} requests in flight, as many as it may (max_in_flight); try again later",
+                gate.cap()
+            );
             Error::new(ErrorKind::Overloaded, text).with_data(RETRY_SOON.to_owned())
         })?;
         let target = resolve::resolve(request, &self.0.catalog, &self.0.fleet).await?;
@@ -187,7 +199,7 @@ impl Router {
         if let (Era::Modern, Some(span)) = (request.era, &request.params.request_state) {
             round.state = Some(state::open(&self.0.key, request, &request.message.as_str()[span.clone()])?);
         }
-        let sent = call::send(request, &target, &round).await?;
+        let sent = call::send(request, &target, &round, 0).await?;
         Ok((target, sent, round, place))
     }
 
@@ -218,16 +230,10 @@ impl Router {
     /// is waited for.
     async fn view_when_known(&self, endpoint: &Endpoint) -> Result<Arc<View>, Error> {
         if let Endpoint::Server(server) = endpoint {
-            let mut changes = self.0.fleet.changes();
             if server.offer().peer.is_none() {
-                server.wait_until_live().await?;
+                server.wait_until_live(0).await?;
             }
-            // The catalog follows within a turn of its task.
-            while self.view(endpoint).introduction().server_info == crate::upstream::own_info() {
-                if tokio::time::timeout(CATALOG_WAIT, changes.changed()).await.is_err() {
-                    break;
-                }
-            }
+            self.0.catalog.settled().await;
         }
         Ok(self.view(endpoint))
     }
@@ -235,9 +241,6 @@ impl Router {
 
 /// `error.data` of a refusal for want of a place: places become free all the time.
 const RETRY_SOON: &str = r#"{"retry_after":1}"#;
-
-/// How long the catalog may be behind a server that has just become Ready.
-const CATALOG_WAIT: std::time::Duration = std::time::Duration::from_millis(20);
 
 fn instructions(intro: &Introduction) -> String {
     intro.instructions.as_ref().map(|text| format!(r#","instructions":{text}"#)).unwrap_or_default()

@@ -32,14 +32,23 @@ pub(super) fn outgoing(request: &Request, target: &Target, live: &Live, round: &
     match (request.era, live.peer.era()) {
         (Era::Legacy, Era::Modern) => {
             let behind = message.method_span().map_or(0, |span| span.end + 1);
-            translate::request_to_modern(&mut splice, message.as_str(), &request.params, behind, &meta(request), &round.fields());
+            translate::request_to_modern(
+                &mut splice,
+                message.as_str(),
+                &request.params,
+                behind,
+                &meta(request),
+                &round.fields(),
+            );
         }
         (Era::Modern, Era::Modern) => {
             if let (Some(span), Some(state)) = (&request.params.request_state, &round.state) {
                 splice.replace(span.clone(), state.clone());
             }
         }
-        (Era::Modern, Era::Legacy) => translate::request_to_legacy(&mut splice, message.as_str(), &request.params),
+        (Era::Modern, Era::Legacy) => {
+            translate::request_to_legacy(&mut splice, message.as_str(), &request.params)
+        }
         _ => {}
     }
     let method = message.method_span().map(|span| message.slice(span)).unwrap_or_default();
@@ -67,7 +76,8 @@ impl Round {
             .iter()
             .map(|(key, answer)| format!("{}:{}", skim::quote(key), String::from_utf8_lossy(answer)))
             .collect();
-        let state = self.state.as_ref().map(|state| format!(r#","requestState":{state}"#)).unwrap_or_default();
+        let state =
+            self.state.as_ref().map(|state| format!(r#","requestState":{state}"#)).unwrap_or_default();
         format!(r#""inputResponses":{{{}}}{state}"#, answers.join(","))
     }
 }

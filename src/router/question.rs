@@ -42,7 +42,9 @@ impl InputRequired {
                 questions.push(Question {
                     key: key.to_owned(),
                     method: skim::string_field(request, "method").unwrap_or_default().into_owned(),
-                    params: Bytes::copy_from_slice(skim::field_text(request, "params").unwrap_or("{}").as_bytes()),
+                    params: Bytes::copy_from_slice(
+                        skim::field_text(request, "params").unwrap_or("{}").as_bytes(),
+                    ),
                 });
                 Ok(())
             });
@@ -55,7 +57,10 @@ impl InputRequired {
     /// Refuses what a client did not declare, or what is too much.
     pub fn check(&self, client: ClientCapabilities) -> Result<(), Error> {
         if self.questions.len() > MAX_QUESTIONS {
-            return Err(Error::new(ErrorKind::ServerFailed, format!("the server asked {} questions at once", self.questions.len())));
+            return Err(Error::new(
+                ErrorKind::ServerFailed,
+                format!("the server asked {} questions at once", self.questions.len()),
+            ));
         }
         let params = |question: &Question| String::from_utf8_lossy(&question.params).into_owned();
         match self.questions.iter().find(|question| !client.allow(&question.method, &params(question))) {
@@ -77,9 +82,14 @@ mod tests {
         let asking = r#"{"resultType":"input_required","inputRequests":{"a":{"method":"elicitation/create","params":{"message":"?"}},"b":{"method":"roots/list"}},"requestState":"s"}"#;
         let read = InputRequired::read(asking).unwrap();
         assert_eq!(read.questions.len(), 2);
-        assert_eq!((read.questions[1].method.as_str(), &read.questions[1].params[..]), ("roots/list", &b"{}"[..]));
+        assert_eq!(
+            (read.questions[1].method.as_str(), &read.questions[1].params[..]),
+            ("roots/list", &b"{}"[..])
+        );
         assert_eq!(read.state.as_deref(), Some("\"s\""));
-        assert!(InputRequired::read(r#"{"content":[{"type":"text","text":"\"input_required\""}]}"#).is_none());
+        assert!(
+            InputRequired::read(r#"{"content":[{"type":"text","text":"\"input_required\""}]}"#).is_none()
+        );
         assert!(InputRequired::read(r#"{"content":[]}"#).is_none());
     }
 

@@ -24,10 +24,16 @@ pub(super) struct Target {
 
 /// Resolves a request that names something. Errors say what the client can do about it; what policy or a filter
 /// hides looks exactly like what does not exist.
-pub(super) async fn resolve(request: &Request, catalog: &CatalogHandle, fleet: &Fleet) -> Result<Target, Error> {
+pub(super) async fn resolve(
+    request: &Request,
+    catalog: &CatalogHandle,
+    fleet: &Fleet,
+) -> Result<Target, Error> {
     match (&request.endpoint, request.message.method()) {
         (Endpoint::Server(server), name) => resolve_single(request, server, name),
-        (Endpoint::Merged, method::TOOLS_CALL) => named(request, request.params.name.clone(), ListKind::Tools, catalog, fleet).await,
+        (Endpoint::Merged, method::TOOLS_CALL) => {
+            named(request, request.params.name.clone(), ListKind::Tools, catalog, fleet).await
+        }
         (Endpoint::Merged, method::PROMPTS_GET) => {
             named(request, request.params.name.clone(), ListKind::Prompts, catalog, fleet).await
         }
@@ -70,7 +76,10 @@ fn is_hidden(server: &ServerHandle, name: &str) -> bool {
         return false;
     }
     let listed = |entry: &Bytes| {
-        std::str::from_utf8(entry).ok().and_then(|entry| skim::string_field(entry, "name")).is_some_and(|own| own == name)
+        std::str::from_utf8(entry)
+            .ok()
+            .and_then(|entry| skim::string_field(entry, "name"))
+            .is_some_and(|own| own == name)
     };
     !filter.permits(name) || !server.offer().list(ListKind::Tools).entries().iter().any(listed)
 }
@@ -91,22 +100,14 @@ async fn named(
         && server.live().is_none()
         && !server.is_dormant()
     {
-        server.wait_until_live().await?;
-        let mut changes = fleet.changes();
-        for _ in 0..CATALOG_TURNS {
-            if let Some(target) = look_up(&name, &span, kind, catalog) {
-                return Ok(target);
-            }
-            let _ = tokio::time::timeout(CATALOG_WAIT, changes.changed()).await;
+        server.wait_until_live(0).await?;
+        catalog.settled().await;
+        if let Some(target) = look_up(&name, &span, kind, catalog) {
+            return Ok(target);
         }
     }
     Err(unknown(kind, &name))
 }
-
-/// The catalog follows a server that has become Ready within a turn of its task; it is looked at this often, this
-/// long apart at the most.
-const CATALOG_TURNS: usize = 4;
-const CATALOG_WAIT: std::time::Duration = std::time::Duration::from_millis(5);
 
 fn look_up(name: &str, span: &Option<Span>, kind: ListKind, catalog: &CatalogHandle) -> Option<Target> {
     let current = catalog.current();

@@ -29,7 +29,12 @@ pub(super) fn seal(key: &SealKey, request: &Request, state: &str) -> String {
 
 /// The state that `sealed` (raw JSON, as the client sent it) holds for `request`.
 pub(super) fn open(key: &SealKey, request: &Request, sealed: &str) -> Result<String, Error> {
-    let refused = || Error::new(ErrorKind::InvalidParams, "requestState is not one that was given for this request, or is too old");
+    let refused = || {
+        Error::new(
+            ErrorKind::InvalidParams,
+            "requestState is not one that was given for this request, or is too old",
+        )
+    };
     let payload = skim::string(sealed).and_then(|text| key.open(PURPOSE, &text)).ok_or_else(refused)?;
     let (expires, rest) = payload.split_first_chunk::<8>().ok_or_else(refused)?;
     let (bound, state) = rest.split_first_chunk::<HASH>().ok_or_else(refused)?;

@@ -100,7 +100,8 @@ impl Hub {
         let key = self.0.next.fetch_add(1, Ordering::Relaxed);
         let mut listeners = self.lock();
         if listeners.len() >= self.0.cap {
-            let text = format!("the gateway has {} event streams open, as many as it may (max_streams)", self.0.cap);
+            let text =
+                format!("the gateway has {} event streams open, as many as it may (max_streams)", self.0.cap);
             return Err(Error::new(ErrorKind::Overloaded, text));
         }
         listeners.insert(key, Listener { endpoint, wants, subscription, watched, writer: writer.clone() });
@@ -160,7 +161,11 @@ impl Hub {
                 ),
             ] {
                 if wanted && kind {
-                    let params = listener.subscription.as_ref().map(subscription_meta).map(|meta| format!("{{{meta}}}"));
+                    let params = listener
+                        .subscription
+                        .as_ref()
+                        .map(subscription_meta)
+                        .map(|meta| format!("{{{meta}}}"));
                     let text = write::notification(method, params.as_deref());
                     if listener.writer.push(sse::event(None, &[&text])).is_err() {
                         debug!(method, "a reader of an event stream was too slow and has been cut off");
@@ -222,7 +227,8 @@ fn acknowledgement(id: &RawId, wants: Wants, uris: &[String]) -> Bytes {
         (wants.resources, r#""resourcesListChanged":true"#),
     ]
     .into_iter()
-    .filter_map(|(wanted, field)| wanted.then(|| field.to_owned()))
+    .filter(|(wanted, _)| *wanted)
+    .map(|(_, field)| field.to_owned())
     .collect();
     if !uris.is_empty() {
         let uris: Vec<String> = uris.iter().map(|uri| skim::quote(uri)).collect();

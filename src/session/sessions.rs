@@ -16,8 +16,8 @@ use crate::protocol::{ClientCapabilities, Message, RawId, id};
 use crate::store::Store;
 
 use super::facts::{Facts, seconds};
-use super::watched::Watched;
 use super::queue::Writer;
+use super::watched::Watched;
 
 /// How the sessions behave.
 pub struct SessionOptions {
@@ -151,11 +151,14 @@ impl Sessions {
     pub async fn reap_until(self, shutdown: CancellationToken) {
         while shutdown.run_until_cancelled(tokio::time::sleep(REAP_EVERY)).await.is_some() {
             let now = SystemTime::now();
-            self.0.revoked.write().unwrap_or_else(PoisonError::into_inner).retain(|_, expires| *expires > now);
+            self.0
+                .revoked
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .retain(|_, expires| *expires > now);
             let limit = self.now().saturating_sub(self.0.options.ttl.as_secs());
-            let idle = |session: &Session| {
-                session.last_used.load(Ordering::Relaxed) < limit && session.is_idle()
-            };
+            let idle =
+                |session: &Session| session.last_used.load(Ordering::Relaxed) < limit && session.is_idle();
             self.0.live.write().unwrap_or_else(PoisonError::into_inner).retain(|_, session| !idle(session));
         }
     }
@@ -385,7 +388,10 @@ impl Drop for StreamHold {
 }
 
 fn not_found() -> Error {
-    Error::new(ErrorKind::SessionNotFound, "the session is not known here; send `initialize` to open a new one")
+    Error::new(
+        ErrorKind::SessionNotFound,
+        "the session is not known here; send `initialize` to open a new one",
+    )
 }
 
 fn hash(id: &str) -> [u8; 16] {

@@ -26,7 +26,12 @@ pub struct Admission {
 }
 
 impl Admission {
-    pub(super) fn new(live: Arc<Live>, shared: &Arc<Shared>, ticket: Ticket, permit: OwnedSemaphorePermit) -> Admission {
+    pub(super) fn new(
+        live: Arc<Live>,
+        shared: &Arc<Shared>,
+        ticket: Ticket,
+        permit: OwnedSemaphorePermit,
+    ) -> Admission {
         Admission { live, shared: Arc::clone(shared), ticket: Some(ticket), _permit: permit }
     }
 
@@ -41,7 +46,9 @@ impl Admission {
     /// There was no answer, for this reason.
     pub fn fail(&mut self, fault: &Fault) {
         match self.ticket.take() {
-            Some(ticket) if is_trouble(fault) => self.shared.fuse.with(|breaker| breaker.fail(ticket, Instant::now())),
+            Some(ticket) if is_trouble(fault) => {
+                self.shared.fuse.with(|breaker| breaker.fail(ticket, Instant::now()))
+            }
             other => self.ticket = other,
         }
     }
@@ -73,7 +80,8 @@ impl std::fmt::Debug for Admission {
 /// Whether a fault speaks of the way to the server: no link, no answer, a broken one, a 5xx. A status below 500 is
 /// the answer of a server that is well and does not like what it was sent.
 fn is_trouble(fault: &Fault) -> bool {
-    let link = matches!(fault.error.kind, ErrorKind::Unavailable | ErrorKind::ServerFailed | ErrorKind::Timeout);
+    let link =
+        matches!(fault.error.kind, ErrorKind::Unavailable | ErrorKind::ServerFailed | ErrorKind::Timeout);
     link && !fault.status.is_some_and(|status| !status.is_server_error())
 }
 
@@ -88,7 +96,8 @@ pub(super) struct Fuse {
 
 impl Fuse {
     pub fn new(server: &ServerName, policy: Policy) -> Fuse {
-        let gauge = |state: BreakerState| (state, names::BREAKER_STATE.gauge(&[server.as_str(), state.as_str()]));
+        let gauge =
+            |state: BreakerState| (state, names::BREAKER_STATE.gauge(&[server.as_str(), state.as_str()]));
         let states = [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen].map(gauge);
         states.iter().for_each(|(state, gauge)| gauge.set(f64::from(*state == BreakerState::Closed)));
         let refusals = names::BREAKER_REFUSALS.counter(&[server.as_str()]);
@@ -159,11 +168,17 @@ pub(super) struct Pulse {
 
 impl Pulse {
     pub fn new() -> Pulse {
-        Pulse { born: Instant::now(), used: AtomicU64::new(0), answered: AtomicU64::new(0), timeouts: AtomicU64::new(0) }
+        Pulse {
+            born: Instant::now(),
+            used: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            timeouts: AtomicU64::new(0),
+        }
     }
 
     pub fn use_now(&self) {
-        self.used.store(u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.used
+            .store(u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     pub fn last_use(&self) -> Instant {

@@ -264,7 +264,11 @@ mod tests {
                 breaker.succeed(ticket, now);
             }
         }
-        assert_eq!(breaker.state(), BreakerState::Closed, "a fifth of the calls failed, never three in a row");
+        assert_eq!(
+            breaker.state(),
+            BreakerState::Closed,
+            "a fifth of the calls failed, never three in a row"
+        );
         fail(&mut breaker, now, 3);
         assert_eq!(breaker.admit(now), Err(Refused { wait: POLICY.open }));
         assert_eq!(breaker.admit(now + POLICY.open / 2), Err(Refused { wait: POLICY.open / 2 }));
@@ -277,7 +281,11 @@ mod tests {
             let mut opened = false;
             for call in 0..40 {
                 let Ok(ticket) = breaker.admit(now) else { break };
-                if call % 2 == 0 { breaker.fail(ticket, now) } else { breaker.succeed(ticket, now) }
+                if call % 2 == 0 {
+                    breaker.fail(ticket, now)
+                } else {
+                    breaker.succeed(ticket, now)
+                }
                 opened |= breaker.state() == BreakerState::Open;
                 now += pause;
             }

@@ -58,7 +58,8 @@ impl Fleet {
             starts: Arc::new(Semaphore::new(options.parallel_starts)),
         };
         let updates = broadcast::Sender::new(UPDATES);
-        let (changes, shutdown, owners) = (watch::Sender::new(0), CancellationToken::new(), TaskTracker::new());
+        let (changes, shutdown, owners) =
+            (watch::Sender::new(0), CancellationToken::new(), TaskTracker::new());
         let mut servers = Vec::new();
         for config in options.servers.into_iter().filter(|server| server.enabled) {
             let (commands, received) = mpsc::channel(COMMANDS);
@@ -109,7 +110,9 @@ impl Fleet {
         for server in self.servers.iter() {
             let name = [server.name().as_str()];
             names::SERVER_IN_FLIGHT.gauge(&name).set(server.in_flight() as f64);
-            names::SERVER_PENDING.gauge(&name).set(server.live().map_or(0, |live| live.link.pending()) as f64);
+            names::SERVER_PENDING
+                .gauge(&name)
+                .set(server.live().map_or(0, |live| live.link.pending()) as f64);
         }
     }
 

@@ -116,7 +116,12 @@ async fn run_child(context: Context) -> Ended {
     };
     let spawned = match spawned {
         Ok(spawned) => spawned,
-        Err(error) => return Ended { permanent: error.permanent(), ..Ended::because(format!("cannot be started: {error}")) },
+        Err(error) => {
+            return Ended {
+                permanent: error.permanent(),
+                ..Ended::because(format!("cannot be started: {error}"))
+            };
+        }
     };
     debug!(server = %config.name, generation = context.number, pid = spawned.pid, "started");
     context.shared.status.send_modify(|status| status.pid = Some(spawned.pid));

@@ -165,38 +165,41 @@ impl ServerHandle {
     }
 
     /// Lets a call in: waits for a server that is coming up, and for a free place, and says clearly why not.
-    pub async fn admit(&self) -> Result<Admission, Error> {
+    ///
+    /// `newer_than` is the generation at which the call has been tried in vain; 0 for a first attempt.
+    pub async fn admit(&self, newer_than: u64) -> Result<Admission, Error> {
         // The common case takes no await.
         if let Ok(permit) = Arc::clone(&self.0.permits).try_acquire_owned()
-            && let Some(admission) = self.enter(permit)?
+            && let Some(admission) = self.enter(permit, newer_than)?
         {
             return Ok(admission);
         }
         let shared = &self.0;
-        let _waiter = Waiter::enter(&shared.waiting, shared.config.max_in_flight).ok_or_else(|| self.overloaded())?;
+        let _waiter =
+            Waiter::enter(&shared.waiting, shared.config.max_in_flight).ok_or_else(|| self.overloaded())?;
         let since = Instant::now();
-        let admitted = self.admit_later(since + shared.config.start_timeout).await;
+        let admitted = self.admit_later(newer_than, since + shared.config.start_timeout).await;
         shared.queue_wait.record(since.elapsed());
         admitted
     }
 
     /// With a place, the server as it is now; `None` if there is none to be called.
-    fn enter(&self, permit: OwnedSemaphorePermit) -> Result<Option<Admission>, Error> {
-        let Some(live) = self.0.live.load_full() else { return Ok(None) };
+    fn enter(&self, permit: OwnedSemaphorePermit, newer_than: u64) -> Result<Option<Admission>, Error> {
+        let Some(live) = self.live().filter(|live| live.generation > newer_than) else { return Ok(None) };
         let ticket = self.0.fuse.admit(Instant::now())?;
         Ok(Some(Admission::new(live, &self.0, ticket, permit)))
     }
 
-    async fn admit_later(&self, deadline: Instant) -> Result<Admission, Error> {
+    async fn admit_later(&self, newer_than: u64, deadline: Instant) -> Result<Admission, Error> {
         loop {
-            self.wait_until_live().await?;
+            self.wait_until_live(newer_than).await?;
             // Who would be refused in the end is not kept waiting for a place.
             if let Some(refusal) = self.0.fuse.refuses(Instant::now()) {
                 return Err(refusal);
             }
             let place = tokio::time::timeout(PLACE_WAIT, Arc::clone(&self.0.permits).acquire_owned()).await;
             let Ok(Ok(permit)) = place else { return Err(self.overloaded()) };
-            if let Some(admission) = self.enter(permit)? {
+            if let Some(admission) = self.enter(permit, newer_than)? {
                 return Ok(admission);
             }
             if Instant::now() >= deadline {
@@ -214,16 +217,17 @@ impl ServerHandle {
         Error::new(ErrorKind::Overloaded, text).with_data(retry_after(PLACE_RETRY))
     }
 
-    /// Waits for a server that is coming up, at most as long as a start may take, and wakes one that sleeps.
-    pub async fn wait_until_live(&self) -> Result<Arc<Live>, Error> {
+    /// Waits for a generation newer than `newer_than` that is coming up, at most as long as a start may take, and wakes
+    /// a server that sleeps. One that rests after failures is not waited for.
+    pub async fn wait_until_live(&self, newer_than: u64) -> Result<Arc<Live>, Error> {
         let mut status = self.0.status.subscribe();
         let arrival = async {
             loop {
-                if let Some(live) = self.0.live.load_full() {
+                if let Some(live) = self.live().filter(|live| live.generation > newer_than) {
                     return Ok(live);
                 }
                 let hopeless = match &status.borrow_and_update().state {
-                    State::Failed { reason, .. } => Some(reason.clone()),
+                    State::Failed { reason, .. } | State::Backoff { reason, .. } => Some(reason.clone()),
                     State::Stopped | State::Stopping { next: Next::Stopped } => Some("is stopped".to_owned()),
                     State::Dormant | State::Stopping { next: Next::Dormant } => {
                         self.0.wake.notify_one();

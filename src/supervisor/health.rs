@@ -60,7 +60,9 @@ pub(super) async fn watch(link: &Link, peer: &Peer, shared: &Shared) -> String {
         tokio::time::sleep_until(next).await;
         let timeouts = shared.pulse.timeouts.load(Ordering::Relaxed);
         // Traffic is the best answer; whoever has just spoken is not asked.
-        let hit = signs(link, shared) != seen || probe(link, peer, interval.min(LONGEST_PROBE)).await || signs(link, shared) != seen;
+        let hit = signs(link, shared) != seen
+            || probe(link, peer, interval.min(LONGEST_PROBE)).await
+            || signs(link, shared) != seen;
         seen = signs(link, shared);
         let was_well = health.well;
         let well = health.observe(hit);
@@ -76,7 +78,10 @@ pub(super) async fn watch(link: &Link, peer: &Peer, shared: &Shared) -> String {
             let overdue = shared.pulse.timeouts.load(Ordering::Relaxed) > before;
             if overdue || shared.in_flight() == 0 {
                 let silence = since.elapsed() + interval;
-                return format!("has not answered health checks for {} s; it is taken for hung", silence.as_secs().max(1));
+                return format!(
+                    "has not answered health checks for {} s; it is taken for hung",
+                    silence.as_secs().max(1)
+                );
             }
         }
         next = (next + interval).max(Instant::now());
@@ -96,7 +101,9 @@ fn signs(link: &Link, shared: &Shared) -> u64 {
 async fn probe(link: &Link, peer: &Peer, patience: Duration) -> bool {
     let asked = match peer.era() {
         Era::Legacy => link.ask(method::PING, "{}", patience).await,
-        Era::Modern => link.ask(method::DISCOVER, &format!(r#"{{"_meta":{{{}}}}}"#, own_meta()), patience).await,
+        Era::Modern => {
+            link.ask(method::DISCOVER, &format!(r#"{{"_meta":{{{}}}}}"#, own_meta()), patience).await
+        }
     };
     match asked {
         Ok(_) => true,
@@ -117,7 +124,10 @@ mod tests {
     #[test]
     fn three_misses_in_a_row_make_it_sick_and_one_hit_well() {
         let mut it = health(3, 1);
-        assert_eq!([false, false, true, false, false, false].map(|hit| it.observe(hit)), [true, true, true, true, true, false]);
+        assert_eq!(
+            [false, false, true, false, false, false].map(|hit| it.observe(hit)),
+            [true, true, true, true, true, false]
+        );
         assert!(!it.observe(false));
         assert!(it.observe(true));
     }

@@ -23,7 +23,10 @@ pub struct Surroundings {
 impl Surroundings {
     /// Those of the running process.
     pub fn of_process() -> std::io::Result<Surroundings> {
-        Ok(Surroundings { exe: platform::own_program()?, environment: platform::base_environment(std::env::vars_os()) })
+        Ok(Surroundings {
+            exe: platform::own_program()?,
+            environment: platform::base_environment(std::env::vars_os()),
+        })
     }
 }
 
@@ -67,7 +70,8 @@ pub(super) fn http_link(server: &config::Server) -> Result<Arc<HttpLink>, String
     let client = HttpClient::new(&options).map_err(|error| format!("cannot be reached: {error}"))?;
     let mut map = HeaderMap::new();
     for (name, value) in headers {
-        let mut value = HeaderValue::from_str(value.expose()).map_err(|_| format!("has a header '{name}' that cannot be sent"))?;
+        let mut value = HeaderValue::from_str(value.expose())
+            .map_err(|_| format!("has a header '{name}' that cannot be sent"))?;
         value.set_sensitive(true);
         map.append(name, value);
     }
@@ -86,7 +90,9 @@ pub(super) fn http_link(server: &config::Server) -> Result<Arc<HttpLink>, String
 /// so that another program under the same name starts afresh. No secret enters it.
 pub(super) fn era_key(server: &config::Server) -> String {
     let what = match &server.transport {
-        Transport::Stdio { command, args, cwd, .. } => format!("stdio\0{command}\0{}\0{cwd:?}", args.join("\0")),
+        Transport::Stdio { command, args, cwd, .. } => {
+            format!("stdio\0{command}\0{}\0{cwd:?}", args.join("\0"))
+        }
         Transport::Http { url, .. } => format!("http\0{}", url.as_str()),
     };
     let hash = digest(&SHA256, what.as_bytes());

@@ -111,7 +111,9 @@ async fn open_stream(link: &Link, params: &str) -> Opened {
     let acknowledged = async {
         loop {
             match call.next().await {
-                Event::Note(note) if note.method() == method::ACKNOWLEDGED => return Opened::Acknowledged(call),
+                Event::Note(note) if note.method() == method::ACKNOWLEDGED => {
+                    return Opened::Acknowledged(call);
+                }
                 Event::Note(note) => announce(link, &note),
                 Event::Reply(reply) if reply.kind() == Kind::Error => {
                     debug!(server = %link.name(), error = reply.payload(), "does not let itself be listened to");
@@ -152,11 +154,15 @@ fn listen_params(peer: &Peer, uris: &BTreeSet<String>) -> String {
 
 /// The announcements that the server says it makes.
 fn filter(peer: &Peer) -> Vec<&'static str> {
-    [("tools", r#""toolsListChanged":true"#), ("prompts", r#""promptsListChanged":true"#), ("resources", r#""resourcesListChanged":true"#)]
-        .into_iter()
-        .filter(|(capability, _)| peer.declares_feature(capability, "listChanged"))
-        .map(|(_, field)| field)
-        .collect()
+    [
+        ("tools", r#""toolsListChanged":true"#),
+        ("prompts", r#""promptsListChanged":true"#),
+        ("resources", r#""resourcesListChanged":true"#),
+    ]
+    .into_iter()
+    .filter(|(capability, _)| peer.declares_feature(capability, "listChanged"))
+    .map(|(_, field)| field)
+    .collect()
 }
 
 fn announce(link: &Link, note: &Message) {

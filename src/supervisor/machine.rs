@@ -174,7 +174,14 @@ pub struct Machine {
 impl Machine {
     /// A machine in `Stopped`.
     pub fn new(policy: Policy) -> Machine {
-        Machine { state: State::Stopped, policy, generation: 0, attempt: 0, restarts: VecDeque::new(), probation: false }
+        Machine {
+            state: State::Stopped,
+            policy,
+            generation: 0,
+            attempt: 0,
+            restarts: VecDeque::new(),
+            probation: false,
+        }
     }
 
     /// The state.
@@ -199,7 +206,10 @@ impl Machine {
     /// Takes one event. `random` jitters a backoff.
     pub fn on(&mut self, event: Event, now: Instant, random: u64) -> Action {
         match (&self.state, event) {
-            (State::Stopped | State::Dormant | State::Backoff { .. } | State::Failed { .. }, Event::Start)
+            (
+                State::Stopped | State::Dormant | State::Backoff { .. } | State::Failed { .. },
+                Event::Start,
+            )
             | (State::Dormant, Event::Wake)
             | (State::Stopping { next: Next::Starting }, Event::Down { .. }) => {
                 self.restarts.clear();
@@ -219,11 +229,16 @@ impl Machine {
                 self.state = State::Ready { since: now };
                 Action::None
             }
-            (State::Ready { .. }, Event::Down { reason, permanent }) => self.fell(reason, permanent, true, now, random),
-            (State::Starting, Event::Down { reason, permanent }) => self.fell(reason, permanent, false, now, random),
+            (State::Ready { .. }, Event::Down { reason, permanent }) => {
+                self.fell(reason, permanent, true, now, random)
+            }
+            (State::Starting, Event::Down { reason, permanent }) => {
+                self.fell(reason, permanent, false, now, random)
+            }
             (State::Starting | State::Ready { .. }, Event::Stop) => self.halt(Next::Stopped),
             (State::Ready { .. }, Event::Idle) => self.halt(Next::Dormant),
-            (State::Stopping { .. }, Event::Start) | (State::Stopping { next: Next::Dormant }, Event::Wake) => {
+            (State::Stopping { .. }, Event::Start)
+            | (State::Stopping { next: Next::Dormant }, Event::Wake) => {
                 self.turn(State::Stopping { next: Next::Starting })
             }
             (State::Stopping { .. }, Event::Stop) => self.turn(State::Stopping { next: Next::Stopped }),
@@ -251,7 +266,14 @@ impl Machine {
         Action::Launch(self.generation)
     }
 
-    fn fell(&mut self, reason: String, permanent: bool, was_ready: bool, now: Instant, random: u64) -> Action {
+    fn fell(
+        &mut self,
+        reason: String,
+        permanent: bool,
+        was_ready: bool,
+        now: Instant,
+        random: u64,
+    ) -> Action {
         while self.restarts.front().is_some_and(|first| now.duration_since(*first) >= self.policy.window) {
             self.restarts.pop_front();
         }

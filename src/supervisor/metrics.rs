@@ -30,6 +30,8 @@ impl ServerMetrics {
     pub fn link(&self, server: &ServerName, counts: &Counts) {
         let server = server.as_str();
         names::STDOUT_NOISE.counter(&[server]).increment(counts.noise.load(Ordering::Relaxed));
-        names::DROPPED_NOTIFICATIONS.counter(&[server]).increment(counts.dropped_notes.load(Ordering::Relaxed));
+        names::DROPPED_NOTIFICATIONS
+            .counter(&[server])
+            .increment(counts.dropped_notes.load(Ordering::Relaxed));
     }
 }

@@ -49,7 +49,8 @@ impl Owner {
                 return;
             }
             let due = self.machine.due();
-            let idle = self.shared.config.idle_stop.filter(|_| matches!(self.machine.state(), State::Ready { .. }));
+            let idle =
+                self.shared.config.idle_stop.filter(|_| matches!(self.machine.state(), State::Ready { .. }));
             let event = tokio::select! {
                 biased;
                 Some(generation) = self.up.1.recv() => {
@@ -88,7 +89,9 @@ impl Owner {
         match self.machine.on(event, Instant::now(), random::next_u64()) {
             Action::None => {}
             // What was up a moment ago, or is being waited for, does not queue behind what starts for the first time.
-            Action::Launch(generation) => self.launch(generation, !matches!(before, "ready" | "dormant" | "stopping")),
+            Action::Launch(generation) => {
+                self.launch(generation, !matches!(before, "ready" | "dormant" | "stopping"))
+            }
             Action::Halt => {
                 if let Some(running) = &self.running {
                     running.cancel.cancel();
@@ -119,7 +122,9 @@ impl Owner {
         let generation = self.machine.generation();
         match (&state, &reason) {
             (State::Ready { .. }, _) => info!(server = %name, generation, "ready"),
-            (State::Starting, Some(reason)) => warn!(server = %name, generation, "{reason}; starting it again"),
+            (State::Starting, Some(reason)) => {
+                warn!(server = %name, generation, "{reason}; starting it again")
+            }
             (State::Backoff { until, attempt, reason }, Some(_)) => {
                 let wait = until.saturating_duration_since(Instant::now());
                 warn!(server = %name, generation, attempt, "{reason}; next attempt in {} ms", wait.as_millis());
@@ -150,7 +155,12 @@ async fn ended(running: &mut Option<Running>) -> Ended {
         None => std::future::pending().await,
         Some(running) => match (&mut running.task).await {
             Ok(ended) => ended,
-            Err(error) => Ended { reason: format!("ran into a fault of the gateway ({error})"), permanent: false, speaks: None, farewell: generation::Farewell::Kill },
+            Err(error) => Ended {
+                reason: format!("ran into a fault of the gateway ({error})"),
+                permanent: false,
+                speaks: None,
+                farewell: generation::Farewell::Kill,
+            },
         },
     }
 }

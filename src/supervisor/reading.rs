@@ -28,7 +28,13 @@ pub(super) async fn read_offer(link: &Link, peer: &Arc<Peer>, config: &config::S
 
 /// Reads the lists of `kinds` into `offer`, all at once. A list that cannot be read is marked and keeps what was
 /// known; it does not keep the server from being Ready.
-async fn read_lists(link: &Link, peer: &Peer, config: &config::Server, offer: &mut Offer, kinds: BTreeSet<ListKind>) {
+async fn read_lists(
+    link: &Link,
+    peer: &Peer,
+    config: &config::Server,
+    offer: &mut Offer,
+    kinds: BTreeSet<ListKind>,
+) {
     let read = |kind: ListKind| {
         let wanted = kinds.contains(&kind) && is_offered(peer, kind);
         async move { if wanted { Some(read_list(link, peer, kind, config.start_timeout).await) } else { None } }
@@ -64,7 +70,12 @@ pub(super) fn publish(shared: &Shared, store: &Option<Store>, offer: Offer) {
 
 /// Reads lists again when the server says that they have changed, or when they are used and old. Returns why the
 /// link is of no more use.
-pub(super) async fn keep_fresh(link: &Link, peer: &Arc<Peer>, shared: &Shared, store: &Option<Store>) -> String {
+pub(super) async fn keep_fresh(
+    link: &Link,
+    peer: &Arc<Peer>,
+    shared: &Shared,
+    store: &Option<Store>,
+) -> String {
     loop {
         let kinds = tokio::select! {
             happened = link.signals().wait() => {

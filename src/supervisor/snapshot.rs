@@ -102,7 +102,10 @@ impl Offer {
             version: Version::parse(&skim::string(fields.get("version")?)?)?,
             capabilities: (*fields.get("capabilities")?).into(),
             server_info: (*fields.get("serverInfo")?).into(),
-            instructions: fields.get("instructions").and_then(|raw| skim::string(raw)).map(|text| text.into()),
+            instructions: fields
+                .get("instructions")
+                .and_then(|raw| skim::string(raw))
+                .map(|text| text.into()),
         };
         let mut offer = Offer { peer: Some(Arc::new(peer)), stored: true, ..Offer::default() };
         for kind in ListKind::ALL {
@@ -133,7 +136,8 @@ mod tests {
         };
         let mut offer = Offer { peer: Some(Arc::new(peer)), ..Offer::default() };
         let entries = vec![Bytes::from_static(br#"{"name":"a", "n":1.0e5}"#)];
-        *offer.list_mut(ListKind::Tools) = ListState::Read(Arc::new(RawList { entries, ..RawList::default() }));
+        *offer.list_mut(ListKind::Tools) =
+            ListState::Read(Arc::new(RawList { entries, ..RawList::default() }));
         let read = Offer::from_stored(&offer.to_stored().unwrap()).unwrap();
         assert!(read.stored);
         assert_eq!(read.list(ListKind::Tools).entries(), offer.list(ListKind::Tools).entries());
@@ -145,6 +149,8 @@ mod tests {
     #[test]
     fn what_is_no_offer_is_none() {
         assert!(Offer::from_stored(b"").is_none());
-        assert!(Offer::from_stored(br#"{"version":"1999-01-01","capabilities":{},"serverInfo":{}}"#).is_none());
+        assert!(
+            Offer::from_stored(br#"{"version":"1999-01-01","capabilities":{},"serverInfo":{}}"#).is_none()
+        );
     }
 }

@@ -44,7 +44,10 @@ pub async fn handshake(link: &Link, hint: Hint, deadline: Duration) -> Result<Pe
     tokio::time::timeout(deadline, opened).await.unwrap_or_else(|_| {
         Err(Fault::not_delivered(
             ErrorKind::Timeout,
-            format!("server '{}' did not finish its handshake within {deadline:?} (start_timeout)", link.name()),
+            format!(
+                "server '{}' did not finish its handshake within {deadline:?} (start_timeout)",
+                link.name()
+            ),
         ))
     })
 }
@@ -63,11 +66,18 @@ impl Found {
             Found::Modern(peer) => Ok(peer),
             Found::OtherVersions(versions) => Err(Fault::not_delivered(
                 ErrorKind::UnsupportedVersion,
-                format!("server '{}' speaks {versions} only, this gateway {}", link.name(), Version::LATEST_MODERN),
+                format!(
+                    "server '{}' speaks {versions} only, this gateway {}",
+                    link.name(),
+                    Version::LATEST_MODERN
+                ),
             )),
             Found::Legacy => Err(Fault::not_delivered(
                 ErrorKind::UnsupportedVersion,
-                format!("server '{}' is configured as protocol = \"modern\" but speaks an older version", link.name()),
+                format!(
+                    "server '{}' is configured as protocol = \"modern\" but speaks an older version",
+                    link.name()
+                ),
             )),
         }
     }
@@ -165,7 +175,8 @@ async fn initialize(link: &Link) -> Result<Peer, Fault> {
         http.set_version(None);
     }
     let latest = Version::LATEST_LEGACY;
-    let params = format!(r#"{{"protocolVersion":"{latest}","capabilities":{{}},"clientInfo":{}}}"#, own_info());
+    let params =
+        format!(r#"{{"protocolVersion":"{latest}","capabilities":{{}},"clientInfo":{}}}"#, own_info());
     let mut call = link.call(&own_request(method::INITIALIZE, &params))?;
     let reply = loop {
         match call.next().await {

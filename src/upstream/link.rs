@@ -31,16 +31,25 @@ impl Link {
         match self {
             Link::Stdio(link) => {
                 let (number, receiver) = link.request(&outgoing.message, outgoing.client)?;
-                Ok(Call(Inner::Stdio { link: Arc::clone(link), number, receiver, open: true, quiet: outgoing.is_quiet() }))
+                Ok(Call(Inner::Stdio {
+                    link: Arc::clone(link),
+                    number,
+                    receiver,
+                    open: true,
+                    quiet: outgoing.is_quiet(),
+                }))
             }
-            Link::Http(link) => {
-                Ok(Call(Inner::Http(Box::new(link.request(outgoing)?))))
-            }
+            Link::Http(link) => Ok(Call(Inner::Http(Box::new(link.request(outgoing)?)))),
         }
     }
 
     /// A request of our own, answered with a result or an error of the server within `deadline`.
-    pub async fn ask(&self, method: &'static str, params: &str, deadline: Duration) -> Result<Message, Fault> {
+    pub async fn ask(
+        &self,
+        method: &'static str,
+        params: &str,
+        deadline: Duration,
+    ) -> Result<Message, Fault> {
         let mut call = self.call(&own_request(method, params))?;
         let reply = async {
             loop {
@@ -99,7 +108,13 @@ pub fn own_request(method: &'static str, params: &str) -> Outgoing {
     let at = head.len();
     let mut message = Splice::new(Bytes::from(head + "0}"));
     message.edit(at..at + 1, Patch::Minted);
-    Outgoing { message, method: Bytes::from_static(method.as_bytes()), name: None, headers: Vec::new(), client: false }
+    Outgoing {
+        message,
+        method: Bytes::from_static(method.as_bytes()),
+        name: None,
+        headers: Vec::new(),
+        client: false,
+    }
 }
 
 /// A call in flight. Dropping it before its last event frees its place and tells the server.
@@ -153,6 +168,9 @@ impl Drop for Call {
 pub fn result_of<'m>(name: &ServerName, reply: &'m Message) -> Result<&'m str, Fault> {
     match reply.kind() {
         Kind::Result => Ok(reply.payload()),
-        _ => Err(Fault::unknown(ErrorKind::ServerFailed, format!("server '{name}' answered {}", reply.payload()))),
+        _ => Err(Fault::unknown(
+            ErrorKind::ServerFailed,
+            format!("server '{name}' answered {}", reply.payload()),
+        )),
     }
 }

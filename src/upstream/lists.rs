@@ -35,7 +35,12 @@ pub fn is_offered(peer: &Peer, kind: ListKind) -> bool {
 }
 
 /// Reads the list `kind` page by page; each page may take `deadline`.
-pub async fn read_list(link: &Link, peer: &Peer, kind: ListKind, deadline: Duration) -> Result<RawList, Fault> {
+pub async fn read_list(
+    link: &Link,
+    peer: &Peer,
+    kind: ListKind,
+    deadline: Duration,
+) -> Result<RawList, Fault> {
     let mut list = RawList { public: peer.era() == Era::Modern, ..RawList::default() };
     let mut cursor: Option<String> = None;
     let mut bytes = 0;
@@ -49,7 +54,9 @@ pub async fn read_list(link: &Link, peer: &Peer, kind: ListKind, deadline: Durat
         }
         match skim::field_text(result, "nextCursor").filter(|next| next.starts_with('"')) {
             None => return Ok(list),
-            Some(next) if cursor.as_deref() == Some(next) => return Err(broken(link, kind, "the same cursor twice")),
+            Some(next) if cursor.as_deref() == Some(next) => {
+                return Err(broken(link, kind, "the same cursor twice"));
+            }
             Some(next) => cursor = Some(next.to_owned()),
         }
     }
@@ -69,7 +76,8 @@ fn page_params(era: Era, cursor: Option<&str>) -> String {
 
 /// Adds one page. The whole list lives as long as its most careful page allows.
 fn take_page(list: &mut RawList, result: &str, kind: ListKind) -> Result<(), String> {
-    let entries = skim::field_text(result, kind.field()).ok_or_else(|| format!("no field '{}'", kind.field()))?;
+    let entries =
+        skim::field_text(result, kind.field()).ok_or_else(|| format!("no field '{}'", kind.field()))?;
     skim::each_element(entries, |span| {
         let entry = &entries[span];
         if !entry.starts_with('{') {

@@ -136,7 +136,9 @@ mod tests {
         let (sender, mut receiver) = mailbox();
         sender.note(note("1"));
         sender.note(note("2"));
-        sender.finish(Ok(Message::parse(Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#)).unwrap()));
+        sender.finish(Ok(
+            Message::parse(Bytes::from_static(br#"{"jsonrpc":"2.0","id":1,"result":{}}"#)).unwrap()
+        ));
         for expected in ["1", "2"] {
             let Event::Note(note) = next(&mut receiver).await else { panic!() };
             assert!(note.params().contains(expected));

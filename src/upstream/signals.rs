@@ -22,7 +22,8 @@ pub enum ListKind {
 
 impl ListKind {
     /// Every kind, in the order in which lists are read.
-    pub const ALL: [ListKind; 4] = [ListKind::Tools, ListKind::Prompts, ListKind::Resources, ListKind::Templates];
+    pub const ALL: [ListKind; 4] =
+        [ListKind::Tools, ListKind::Prompts, ListKind::Resources, ListKind::Templates];
 
     /// The method that reads the list.
     pub const fn method(self) -> &'static str {

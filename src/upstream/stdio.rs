@@ -64,7 +64,11 @@ impl StdioLink {
     /// Starts the three tasks on the child's pipes. `max_message` caps one line in bytes.
     pub fn start(
         name: ServerName,
-        pipes: (impl AsyncWrite + Unpin + Send + 'static, impl AsyncRead + Unpin + Send + 'static, impl AsyncRead + Unpin + Send + 'static),
+        pipes: (
+            impl AsyncWrite + Unpin + Send + 'static,
+            impl AsyncRead + Unpin + Send + 'static,
+            impl AsyncRead + Unpin + Send + 'static,
+        ),
         max_message: usize,
         tasks: &TaskTracker,
     ) -> Arc<StdioLink> {
@@ -242,11 +246,14 @@ impl StdioLink {
             return self.noise(message.text(), "its params cannot be read");
         };
         let text = message.as_str();
-        let number = |span: Option<crate::protocol::Span>| span.and_then(|span| id::minted(text[span].as_bytes()));
+        let number =
+            |span: Option<crate::protocol::Span>| span.and_then(|span| id::minted(text[span].as_bytes()));
         let subscription = read.meta.as_ref().and_then(|meta| meta.subscription_id.clone());
         let party = match message.method() {
             _ if subscription.is_some() => number(subscription).and_then(|number| self.pending.get(number)),
-            method::PROGRESS => number(read.progress_token.clone()).and_then(|number| self.pending.get(number)),
+            method::PROGRESS => {
+                number(read.progress_token.clone()).and_then(|number| self.pending.get(number))
+            }
             // On a shared pipe a log line names no call; it belongs to the only one in flight, or to nobody.
             method::LOG_MESSAGE => self.pending.sole_client(),
             method::RESOURCE_UPDATED => {
@@ -284,7 +291,10 @@ impl StdioLink {
             self.counts.refused_questions.fetch_add(1, Ordering::Relaxed);
             let error = Error::new(
                 ErrorKind::MethodNotFound,
-                format!("the client declared no capability for '{}' on this shared connection", message.method()),
+                format!(
+                    "the client declared no capability for '{}' on this shared connection",
+                    message.method()
+                ),
             );
             write::error(Some(&id), &error, crate::base::Era::Legacy)
         };
@@ -303,7 +313,10 @@ impl StdioLink {
 
 /// The fault of a call whose link has ended.
 pub fn ended_fault(name: &ServerName, what: &str) -> Fault {
-    Fault::unknown(ErrorKind::ServerFailed, format!("server '{name}' {what}; the gateway's log has its last words"))
+    Fault::unknown(
+        ErrorKind::ServerFailed,
+        format!("server '{name}' {what}; the gateway's log has its last words"),
+    )
 }
 
 #[cfg(test)]
@@ -362,7 +375,9 @@ mod tests {
         far.say(&format!(r#"{{"jsonrpc":"2.0","id":{second},"result":"two"}}"#)).await;
         far.say(r#"{"jsonrpc":"2.0","id":999999999,"result":"stray"}"#).await;
         far.say(&format!(r#"{{"jsonrpc":"2.0","id":"{first}","result":"one"}}"#)).await;
-        let (Event::Reply(a), Event::Reply(b)) = (next(&mut one).await, next(&mut two).await) else { panic!() };
+        let (Event::Reply(a), Event::Reply(b)) = (next(&mut one).await, next(&mut two).await) else {
+            panic!()
+        };
         assert_eq!((a.payload(), b.payload()), ("\"one\"", "\"two\""));
         assert_eq!(far.link.counts().noise.load(Ordering::Relaxed), 1);
         assert_eq!(far.link.counts().unknown_replies.load(Ordering::Relaxed), 1);

@@ -120,7 +120,12 @@ const ROWS: &[Row] = &[
     ("servers.a.limits.memory", "\"8MiB\"", of_child!(limits.memory), "Some(8388608)"),
     ("servers.a.limits.cpu", "\"1m\"", of_child!(limits.cpu), "Some(60s)"),
     ("servers.a.limits.open_files", "64", of_child!(limits.open_files), "Some(64)"),
-    ("servers.a.tools.timeouts.get_a", "\"2m\"", |config| format!("{:?}", config.servers[0].tool_timeout("get_a")), "120s"),
+    (
+        "servers.a.tools.timeouts.get_a",
+        "\"2m\"",
+        |config| format!("{:?}", config.servers[0].tool_timeout("get_a")),
+        "120s",
+    ),
     ("servers.a.start_timeout", "\"1m\"", of_child!(start_timeout), "60s"),
     ("servers.b.connect_timeout", "\"1m\"", of_remote!(connect_timeout), "60s"),
     ("servers.a.stop_grace", "\"1m\"", of_child!(stop_grace), "60s"),

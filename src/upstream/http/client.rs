@@ -36,7 +36,9 @@ pub struct ClientOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The CA file cannot be used.
-    #[error("cannot read the CA certificates of '{path}': {reason}; give a PEM file with at least one certificate (ca_file)")]
+    #[error(
+        "cannot read the CA certificates of '{path}': {reason}; give a PEM file with at least one certificate (ca_file)"
+    )]
     CaFile {
         /// The configured file.
         path: PathBuf,
@@ -91,11 +93,15 @@ impl HttpClient {
 /// so that a machine without certificates serves it all the same.
 fn tls_config(options: &ClientOptions) -> Result<rustls::ClientConfig, ClientError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let builder =
+        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let roots = match &options.ca_file {
         Some(path) => read_ca_file(path)?,
         None if options.https => {
-            return Ok(builder.with_native_roots().map_err(ClientError::PlatformRoots)?.with_no_client_auth());
+            return Ok(builder
+                .with_native_roots()
+                .map_err(ClientError::PlatformRoots)?
+                .with_no_client_auth());
         }
         None => rustls::RootCertStore::empty(),
     };

@@ -7,22 +7,19 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_TYPE, LOCATION};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use hyper::body::{Body as _, Frame, Incoming};
 use tokio::time::{Instant, Sleep};
 
 use crate::base::{Era, Error, ErrorKind};
 use crate::protocol::{Kind, Message, Params, header, id, method, params, sse, write};
 
-use super::super::fault::{Delivery, Fault};
+use super::super::fault::Fault;
 use super::super::mailbox::{Event, Receiver};
 use super::super::outgoing::Outgoing;
 use super::super::signals::ListKind;
 use super::link::HttpLink;
-
-/// Redirects followed, on the server's own origin only.
-const MAX_REDIRECTS: usize = 3;
 
 type Sending = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Fault>> + Send>>;
 
@@ -54,8 +51,10 @@ impl Exchange {
         if link.version().is_none_or(|version| version.era() == Era::Modern) {
             headers = mirrored(outgoing);
         }
-        let sending = Box::pin(send(Arc::clone(&link), message, headers));
-        Exchange { link, number, notes, state: State::Sending(sending), quiet: outgoing.is_quiet(), session: None }
+        let sender = Arc::clone(&link);
+        let sending = Box::pin(async move { sender.deliver(message, &headers).await });
+        let quiet = outgoing.is_quiet();
+        Exchange { link, number, notes, state: State::Sending(sending), quiet, session: None }
     }
 
     /// The session that the server gave, once the head of the response is here.
@@ -91,7 +90,8 @@ impl Exchange {
                     },
                     Ok(None) => match ready!(Idle::poll_frame(idle, body, cx)) {
                         Err(Silent(limit)) => {
-                            let what = format!("sent nothing on its stream for {limit:?} (stream_idle_timeout)");
+                            let what =
+                                format!("sent nothing on its stream for {limit:?} (stream_idle_timeout)");
                             Event::Failed(self.link.fault(ErrorKind::Timeout, &what))
                         }
                         Ok(Some(Ok(frame))) => {
@@ -100,9 +100,9 @@ impl Exchange {
                             }
                             continue;
                         }
-                        Ok(Some(Err(error))) => {
-                            Event::Failed(self.link.fault(ErrorKind::ServerFailed, &format!("broke its stream: {error}")))
-                        }
+                        Ok(Some(Err(error))) => Event::Failed(
+                            self.link.fault(ErrorKind::ServerFailed, &format!("broke its stream: {error}")),
+                        ),
                         Ok(None) => Event::Failed(
                             self.link.fault(ErrorKind::ServerFailed, "closed its stream before it answered"),
                         ),
@@ -133,7 +133,9 @@ impl Exchange {
             return Ok(());
         }
         if head.status == StatusCode::ACCEPTED || head.status == StatusCode::NO_CONTENT {
-            return Err(self.link.fault(ErrorKind::ServerFailed, &format!("answered a request with {}", head.status)));
+            return Err(self
+                .link
+                .fault(ErrorKind::ServerFailed, &format!("answered a request with {}", head.status)));
         }
         self.state = State::Whole { status: head.status, body, collected: Collected::default() };
         Ok(())
@@ -143,12 +145,12 @@ impl Exchange {
     fn whole(&self, status: StatusCode, body: Bytes) -> Event {
         match Message::parse(body) {
             Ok(message) if self.is_reply(&message) => Event::Reply(message),
-            Ok(_) if status.is_success() => {
-                Event::Failed(self.link.fault(ErrorKind::ServerFailed, "answered with a message of another request"))
-            }
-            Err(error) if status.is_success() => {
-                Event::Failed(self.link.fault(ErrorKind::ServerFailed, &format!("answered with no MCP message: {error}")))
-            }
+            Ok(_) if status.is_success() => Event::Failed(
+                self.link.fault(ErrorKind::ServerFailed, "answered with a message of another request"),
+            ),
+            Err(error) if status.is_success() => Event::Failed(
+                self.link.fault(ErrorKind::ServerFailed, &format!("answered with no MCP message: {error}")),
+            ),
             _ => Event::Failed(self.refused(status)),
         }
     }
@@ -270,48 +272,6 @@ impl Idle {
     }
 }
 
-/// Sends, and follows redirects on the server's own origin.
-async fn send(
-    link: Arc<HttpLink>,
-    message: Bytes,
-    headers: Vec<(HeaderName, HeaderValue)>,
-) -> Result<Response<Incoming>, Fault> {
-    let session = link.session();
-    let mut target: Option<Uri> = None;
-    for _ in 0..=MAX_REDIRECTS {
-        let mut request = link.post_request(message.clone(), &headers);
-        if let Some(target) = &target {
-            *request.uri_mut() = target.clone();
-        }
-        let response = link.client().request(request).await.map_err(|error| link.unreachable(&error))?;
-        let status = response.status();
-        if let Some(session) = session.as_deref()
-            && status == StatusCode::NOT_FOUND
-        {
-            link.session_lost(session);
-            return Err(Fault {
-                delivery: Delivery::NotDelivered,
-                ..link.fault(ErrorKind::Unavailable, "has forgotten our session")
-            });
-        }
-        let moved = matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
-        match moved.then(|| location(&link, response.headers())).flatten() {
-            Some(next) => target = Some(next),
-            None => return Ok(response),
-        }
-    }
-    Err(link.fault(ErrorKind::Unavailable, "redirects in a circle"))
-}
-
-/// Where a redirect leads, if that is on the same origin.
-fn location(link: &HttpLink, headers: &HeaderMap) -> Option<Uri> {
-    let target: Uri = headers.get(LOCATION)?.to_str().ok()?.parse().ok()?;
-    if target.authority().is_none() {
-        return link.resolve(&target);
-    }
-    link.same_origin(&target).then_some(target)
-}
-
 fn is_stream(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     value.len() >= STREAM.len() && value[..STREAM.len()].eq_ignore_ascii_case(STREAM)
@@ -346,7 +306,11 @@ impl Collected {
             match ready!(Pin::new(&mut *body).poll_frame(cx)) {
                 None => {
                     let first = self.first.take().unwrap_or_default();
-                    return Poll::Ready(Ok(if self.rest.is_empty() { first } else { self.rest.split().freeze() }));
+                    return Poll::Ready(Ok(if self.rest.is_empty() {
+                        first
+                    } else {
+                        self.rest.split().freeze()
+                    }));
                 }
                 Some(Err(error)) => return Poll::Ready(Err(format!("broke off its answer: {error}"))),
                 Some(Ok(frame)) => {
@@ -354,7 +318,9 @@ impl Collected {
                         self.add(data);
                     }
                     if self.rest.len() > cap {
-                        return Poll::Ready(Err(format!("answered with more than {cap} bytes (max_message)")));
+                        return Poll::Ready(Err(format!(
+                            "answered with more than {cap} bytes (max_message)"
+                        )));
                     }
                     if self.rest.is_empty() && body.is_end_stream() {
                         return Poll::Ready(Ok(self.first.take().unwrap_or_default()));

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tracing::debug;
@@ -14,7 +14,7 @@ use tracing::debug;
 use crate::base::{Era, ErrorKind, ServerName, Version};
 use crate::protocol::{Message, header, id, write};
 
-use super::super::fault::Fault;
+use super::super::fault::{Delivery, Fault};
 use super::super::mailbox::mailbox;
 use super::super::outgoing::Outgoing;
 use super::super::pending::Pending;
@@ -27,6 +27,9 @@ const ACCEPTED: HeaderValue = HeaderValue::from_static("application/json, text/e
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// What the GET stream accepts.
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+
+/// Redirects followed, on the server's own origin only.
+const MAX_REDIRECTS: usize = 3;
 
 /// Where a server is and how to talk to it.
 #[derive(Debug)]
@@ -103,14 +106,14 @@ impl HttpLink {
 
     /// Sends a notification or a response of ours; the server owes no more than 202.
     pub async fn post(&self, message: Bytes) -> Result<(), Fault> {
-        let send = self.client.request(self.post_request(message, &[]));
-        let response = tokio::time::timeout(self.options.housekeeping_timeout, send)
+        let response = tokio::time::timeout(self.options.housekeeping_timeout, self.deliver(message, &[]))
             .await
-            .map_err(|_| self.fault(ErrorKind::Timeout, "did not take a notification in time"))?
-            .map_err(|error| self.unreachable(&error))?;
+            .map_err(|_| self.fault(ErrorKind::Timeout, "did not take a notification in time"))??;
         match response.status() {
             status if status.is_success() => Ok(()),
-            status => Err(self.fault(ErrorKind::ServerFailed, &format!("answered a notification with {status}"))),
+            status => {
+                Err(self.fault(ErrorKind::ServerFailed, &format!("answered a notification with {status}")))
+            }
         }
     }
 
@@ -185,11 +188,6 @@ impl HttpLink {
         self.options.stream_idle_timeout
     }
 
-    /// The pooled client.
-    pub(super) fn client(&self) -> &HttpClient {
-        &self.client
-    }
-
     /// Withdraws a legacy request whose caller has gone. A modern server sees its stream close instead.
     pub(super) fn cancel(self: &Arc<Self>, number: u64) {
         self.pending.take(number);
@@ -213,13 +211,51 @@ impl HttpLink {
         tokio::spawn(async move { link.post(message).await });
     }
 
-    /// A POST of `message` with the headers of this link and `more`.
-    pub(super) fn post_request(&self, message: Bytes, more: &[(HeaderName, HeaderValue)]) -> Request<Full<Bytes>> {
-        let mut request = self.base_request(Method::POST, Full::new(message));
-        for (name, value) in more {
-            request.headers_mut().insert(name.clone(), value.clone());
+    /// POSTs `message` with the headers of this link and `more`. Redirects are followed on the server's own origin,
+    /// where its credentials may go; a session that it has forgotten is reported.
+    pub(super) async fn deliver(
+        &self,
+        message: Bytes,
+        more: &[(HeaderName, HeaderValue)],
+    ) -> Result<http::Response<Incoming>, Fault> {
+        let session = self.session();
+        let mut target: Option<Uri> = None;
+        for _ in 0..=MAX_REDIRECTS {
+            let mut request = self.base_request(Method::POST, Full::new(message.clone()));
+            for (name, value) in more {
+                request.headers_mut().insert(name.clone(), value.clone());
+            }
+            if let Some(target) = target.take() {
+                *request.uri_mut() = target;
+            }
+            let response = self.client.request(request).await.map_err(|error| self.unreachable(&error))?;
+            let status = response.status();
+            if let Some(session) = session.as_deref()
+                && status == StatusCode::NOT_FOUND
+            {
+                self.session_lost(session);
+                let fault = self.fault(ErrorKind::Unavailable, "has forgotten our session");
+                return Err(Fault { delivery: Delivery::NotDelivered, ..fault });
+            }
+            let moved = matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
+            match moved.then(|| self.location(response.headers())).flatten() {
+                Some(next) => target = Some(next),
+                None => return Ok(response),
+            }
         }
-        request
+        Err(self.fault(ErrorKind::Unavailable, "redirects in a circle"))
+    }
+
+    /// Where a redirect leads, if that is on the same origin.
+    fn location(&self, headers: &HeaderMap) -> Option<Uri> {
+        let target: Uri = headers.get(LOCATION)?.to_str().ok()?.parse().ok()?;
+        let url = &self.options.url;
+        if target.authority().is_none() {
+            let mut parts = url.clone().into_parts();
+            parts.path_and_query = target.path_and_query().cloned();
+            return Uri::from_parts(parts).ok();
+        }
+        (target.scheme() == url.scheme() && target.authority() == url.authority()).then_some(target)
     }
 
     fn base_request(&self, method: Method, body: Full<Bytes>) -> Request<Full<Bytes>> {
@@ -242,24 +278,15 @@ impl HttpLink {
             self.signals.lost(&format!("it cannot be reached: {cause}"));
             Fault::not_delivered(
                 ErrorKind::Unavailable,
-                format!("server '{}' cannot be reached at {}: {cause}", self.options.name, authority(&self.options.url)),
+                format!(
+                    "server '{}' cannot be reached at {}: {cause}",
+                    self.options.name,
+                    authority(&self.options.url)
+                ),
             )
         } else {
             self.fault(ErrorKind::ServerFailed, &format!("broke the connection: {cause}"))
         }
-    }
-
-    /// Whether `target` is on the server's own origin, where its credentials may go.
-    pub(super) fn same_origin(&self, target: &Uri) -> bool {
-        let url = &self.options.url;
-        target.scheme() == url.scheme() && target.authority() == url.authority()
-    }
-
-    /// A target without an origin of its own, on the server's.
-    pub(super) fn resolve(&self, target: &Uri) -> Option<Uri> {
-        let mut parts = self.options.url.clone().into_parts();
-        parts.path_and_query = target.path_and_query().cloned();
-        Uri::from_parts(parts).ok()
     }
 
     fn rebuild(&self) {

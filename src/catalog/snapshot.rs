@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -41,24 +42,34 @@ pub struct Changed {
 pub struct CatalogHandle {
     current: Arc<ArcSwap<Catalog>>,
     changes: broadcast::Sender<Changed>,
+    /// How often the fleet has changed, and how often by the time of the current snapshot.
+    fleet: watch::Receiver<u64>,
+    taken: watch::Sender<u64>,
 }
 
+/// Building a snapshot of a large fleet takes milliseconds; a machine that needs longer than this is in worse trouble.
+const SETTLE: Duration = Duration::from_secs(1);
 /// Changes that a slow listener may be behind; one that is further behind is told that everything changed.
 const CHANGES: usize = 256;
 
 impl CatalogHandle {
     /// Builds the first snapshot and starts the task that follows the fleet until `shutdown`.
     pub fn start(fleet: Fleet, name_limit: usize, shutdown: CancellationToken) -> CatalogHandle {
+        let mut changes = fleet.changes();
+        let taken = *changes.borrow_and_update();
         let first = renew(&fleet, name_limit, None);
         let handle = CatalogHandle {
             current: Arc::new(ArcSwap::from_pointee(first)),
             changes: broadcast::Sender::new(CHANGES),
+            fleet: fleet.changes(),
+            taken: watch::Sender::new(taken),
         };
         let follower = handle.clone();
         tokio::spawn(async move {
-            let mut changes = fleet.changes();
             while let Some(Ok(())) = shutdown.run_until_cancelled(changes.changed()).await {
+                let taken = *changes.borrow_and_update();
                 follower.update(&fleet, name_limit);
+                follower.taken.send_replace(taken);
             }
         });
         handle
@@ -67,6 +78,18 @@ impl CatalogHandle {
     /// The snapshot of now.
     pub fn current(&self) -> arc_swap::Guard<Arc<Catalog>> {
         self.current.load()
+    }
+
+    /// Whether the snapshot holds everything that the fleet has published.
+    pub fn is_settled(&self) -> bool {
+        *self.taken.borrow() >= *self.fleet.borrow()
+    }
+
+    /// Waits until the snapshot holds everything that the fleet has published by now: a turn of the catalog's own
+    /// task, never a server.
+    pub async fn settled(&self) {
+        let now = *self.fleet.borrow();
+        let _ = tokio::time::timeout(SETTLE, self.taken.subscribe().wait_for(|taken| *taken >= now)).await;
     }
 
     /// Hears of every change from now on.
@@ -97,7 +120,8 @@ impl CatalogHandle {
 
 /// Builds the next snapshot; endpoints of servers whose offer is the same are kept.
 fn renew(fleet: &Fleet, name_limit: usize, before: Option<&Catalog>) -> Catalog {
-    let sources: Vec<Source> = fleet.servers().iter().map(|server| (server.clone(), server.offer())).collect();
+    let sources: Vec<Source> =
+        fleet.servers().iter().map(|server| (server.clone(), server.offer())).collect();
     let mut servers = HashMap::new();
     for source in &sources {
         let name = source.0.name().clone();
@@ -114,8 +138,10 @@ fn renew(fleet: &Fleet, name_limit: usize, before: Option<&Catalog>) -> Catalog 
 }
 
 fn compare(endpoint: Option<&ServerName>, before: &View, after: &View, events: &mut Vec<Changed>) {
-    let kinds: BTreeSet<ListKind> =
-        ListKind::ALL.into_iter().filter(|kind| before.lists[*kind as usize] != after.lists[*kind as usize]).collect();
+    let kinds: BTreeSet<ListKind> = ListKind::ALL
+        .into_iter()
+        .filter(|kind| before.lists[*kind as usize] != after.lists[*kind as usize])
+        .collect();
     if !kinds.is_empty() {
         events.push(Changed { endpoint: endpoint.cloned(), kinds });
     }

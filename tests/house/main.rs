@@ -1,0 +1,235 @@
+//! The rules of the house that no compiler checks, each with a proof that it is seen when it is broken.
+//!
+//! The tests read the tree and run nothing. A failure names file, line and cure. CONTRIBUTING.md states the rules.
+
+#![expect(clippy::unwrap_used, reason = "a tree that cannot be read is a failed test")]
+
+mod imports;
+mod pages;
+mod rules;
+mod tokens;
+mod tree;
+
+use std::sync::LazyLock;
+
+use tree::{Breach, Tree};
+
+static TREE: LazyLock<Tree> = LazyLock::new(Tree::read);
+
+// What stands although a rule forbids it. Each list is exact: an entry that is no longer needed fails too.
+
+/// Longer than the rule allows.
+const LONG_FILES: [&str; 3] = [
+    // A session, its calls, its questions, and the tests of all three.
+    "src/session/sessions.rs",
+    // The link and the far end of its pipes, which its tests play.
+    "src/upstream/stdio.rs",
+    // One table of stubborn programs that every test goes through.
+    "tests/it/platform.rs",
+];
+/// Faces with code.
+const FACES_WITH_CODE: [&str; 1] = [
+    // The room is one function and its helpers.
+    "src/cli/mod.rs",
+];
+/// Files without a header.
+const BARE_FILES: [&str; 1] = [
+    // The room's header in mod.rs speaks for its only large file.
+    "src/demo/server.rs",
+];
+/// Pairs of files that import each other: a handle and the task behind it, a type and its error, an exchange and what
+/// it is an exchange of.
+const CIRCLES: [&str; 9] = [
+    "src/config/build.rs → src/config/load.rs",
+    "src/config/given.rs → src/config/load.rs",
+    "src/demo/ask.rs → src/demo/server.rs",
+    "src/http/front.rs → src/http/post.rs",
+    "src/platform/child.rs → src/platform/error.rs",
+    "src/router/call.rs → src/router/request.rs",
+    "src/store/handle.rs → src/store/owner.rs",
+    "src/supervisor/handle.rs → src/supervisor/subscriptions.rs",
+    "src/upstream/http/exchange.rs → src/upstream/http/link.rs",
+];
+/// A file that names the words itself in order to look for them.
+const NAMES_THE_WORDS: [&str; 1] = [".ci/house-rules"];
+
+/// A rule, and one way of breaking it: a file of this path with this text.
+struct Rule {
+    check: fn(&Tree) -> Vec<Breach>,
+    broken_by: &'static [(&'static str, &'static str)],
+}
+
+/// Fails with every breach in the tree, and if a breaking file goes unnoticed.
+fn hold(rule: Rule) {
+    for (path, text) in rule.broken_by {
+        let seen = (rule.check)(&TREE.with(path, text))
+            .iter()
+            .any(|breach| breach.to_string().starts_with(&format!("{path}:")));
+        assert!(seen, "the rule does not see that it is broken by {path}: {text}");
+    }
+    let breaches: Vec<String> = (rule.check)(&TREE).iter().map(Breach::to_string).collect();
+    assert!(breaches.is_empty(), "{} breaches\n{}", breaches.len(), breaches.join("\n"));
+}
+
+#[test]
+fn imports_point_down() {
+    hold(Rule {
+        check: imports::floors,
+        broken_by: &[
+            ("src/base/up.rs", "use crate::router::Router;"),
+            ("src/base/beside.rs", "fn f() { crate::platform::spawn(); }"),
+            ("src/protocol/group.rs", "use crate::{base::Era, config::Config};"),
+            ("src/upstream/http/far.rs", "use super::super::super::supervisor::Fleet;"),
+            ("src/attic/mod.rs", "//! A room that nobody has put on a floor."),
+        ],
+    });
+}
+
+#[test]
+fn no_files_of_a_room_import_each_other_in_a_circle() {
+    let tree = TREE
+        .with("src/base/one.rs", "use super::two::B;")
+        .with("src/base/two.rs", "use crate::base::one::A;");
+    assert!(!imports::circles(&tree, &CIRCLES).is_empty(), "the rule does not see a circle");
+    hold(Rule { check: |tree| imports::circles(tree, &CIRCLES), broken_by: &[] });
+}
+
+#[test]
+fn every_file_can_be_taken_in_at_once() {
+    const LONG: &str = include_str!("../../Cargo.lock");
+    hold(Rule {
+        check: |tree| rules::length(tree, &LONG_FILES),
+        broken_by: &[("src/base/long.rs", LONG), ("tests/long.rs", LONG)],
+    });
+}
+
+#[test]
+fn the_face_of_a_room_holds_modules_and_re_exports_only() {
+    hold(Rule {
+        check: |tree| rules::faces(tree, &FACES_WITH_CODE),
+        broken_by: &[
+            ("src/base/mod.rs", "//! A header.\nmod era;\nfn code() {}"),
+            ("src/base/mod.rs", "//! A header.\nuse std::fmt;"),
+            ("src/base/mod.rs", "//! A header.\npub mod inline { }"),
+            ("src/lib.rs", "//! A header.\npub const ANSWER: u8 = 42;"),
+        ],
+    });
+}
+
+#[test]
+fn every_room_and_every_file_opens_with_its_header() {
+    hold(Rule {
+        check: |tree| rules::headers(tree, &BARE_FILES),
+        broken_by: &[("src/base/mod.rs", "//! One line.\nmod era;"), ("src/base/bare.rs", "use std::fmt;")],
+    });
+}
+
+#[test]
+fn metrics_are_named_in_one_file() {
+    hold(Rule {
+        check: rules::metrics,
+        broken_by: &[
+            ("src/http/count.rs", "fn f() { counter(\"trunkline_things_total\"); }"),
+            ("src/http/count.rs", "fn f() { metrics::counter!(\"other\"); }"),
+            ("src/telemetry/more.rs", "const NAME: &str = \"trunkline_things_total\";"),
+        ],
+    });
+}
+
+#[test]
+fn time_goes_through_the_clock_that_tests_can_pause() {
+    hold(Rule {
+        check: rules::clock,
+        broken_by: &[
+            ("src/router/time.rs", "use std::time::Instant;"),
+            ("src/router/time.rs", "use std::time::{Duration, Instant};"),
+            ("src/router/time.rs", "fn f() { let now = std::time::Instant::now(); }"),
+        ],
+    });
+}
+
+#[test]
+fn only_the_command_line_prints() {
+    hold(Rule {
+        check: rules::printing,
+        broken_by: &[
+            ("src/app/say.rs", "fn f() { println!(\"x\"); }"),
+            ("src/demo/say.rs", "fn f() { eprint!(\"x\") }"),
+        ],
+    });
+}
+
+#[test]
+fn unsafe_code_has_one_place() {
+    hold(Rule {
+        check: rules::unsafety,
+        broken_by: &[("src/platform/risk.rs", "fn f() { unsafe { g() } }")],
+    });
+}
+
+#[test]
+fn lints_are_expected_with_a_reason_and_nothing_is_left_for_later() {
+    hold(Rule {
+        check: rules::promises,
+        broken_by: &[
+            ("src/base/lint.rs", "#[allow(dead_code)]\nfn f() {}"),
+            ("tests/it/lint.rs", "#![allow(dead_code)]"),
+            ("src/base/lint.rs", "#[expect(dead_code)]\nfn f() {}"),
+            ("src/base/later.rs", concat!("// TO", "DO: the rest")),
+        ],
+    });
+}
+
+#[test]
+fn every_invariant_names_a_test_that_exists() {
+    hold(Rule {
+        check: pages::invariants,
+        broken_by: &[
+            ("ARCHITECTURE.md", "Invariant: the sky is blue."),
+            ("ARCHITECTURE.md", "Invariant: the sky is blue. Held by `no_such_test`."),
+        ],
+    });
+}
+
+#[test]
+fn every_dependency_has_its_reason() {
+    hold(Rule {
+        check: pages::dependencies,
+        broken_by: &[("Cargo.toml", "[dev-dependencies]\nleft-pad = \"1\"")],
+    });
+}
+
+#[test]
+fn every_error_code_is_explained() {
+    hold(Rule {
+        check: pages::error_codes,
+        broken_by: &[("src/base/error.rs", "    pub const TEAPOT: i64 = -31418;")],
+    });
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    hold(Rule { check: pages::links, broken_by: &[("docs/x.md", "See [there](../nowhere.md).")] });
+}
+
+#[test]
+fn the_tree_speaks_of_the_project_alone() {
+    hold(Rule {
+        check: |tree| pages::words(tree, &NAMES_THE_WORDS),
+        broken_by: &[
+            ("docs/x.md", concat!("Built in /wo", "rk/main.")),
+            ("src/base/x.rs", concat!("// Co-Auth", "ored-By: a helper")),
+            (".npmrc", "cache=elsewhere"),
+            ("Cargo.lock", "source = \"sparse+https://mirror.example.net/index/\""),
+        ],
+    });
+}
+
+#[test]
+fn code_is_told_from_comments_strings_and_tests() {
+    let source = "// unsafe\n/* unsafe /* nested */ */ \"unsafe\" r#\"un\"safe\"# 'u' '\\'' b'x' &'static str\n\
+                  #[cfg(test)]\nmod tests { fn f() { unsafe {} } }\n#[cfg(not(test))]\nunsafe fn g() {}";
+    let kept = tokens::shipped(&tokens::tokens(source));
+    let lines: Vec<usize> = kept.iter().filter(|token| token.is("unsafe")).map(|token| token.line).collect();
+    assert_eq!(lines, [6]);
+}
