@@ -115,6 +115,8 @@ pub(super) const COMMANDS: usize = 8;
 /// How long a call waits for a place at a server that has as many calls in flight as it may. Longer queues only
 /// hide an overload; a client that is told can back off.
 const PLACE_WAIT: Duration = Duration::from_secs(5);
+/// A rest after a failure that a caller sits out: that of a server which fell twice in a row but does come up.
+const SHORT_REST: Duration = Duration::from_secs(1);
 /// What a caller is told who met a full queue: by then the calls that hold it up have ended or been refused.
 const PLACE_RETRY: u64 = PLACE_WAIT.as_secs();
 
@@ -218,7 +220,7 @@ impl ServerHandle {
     }
 
     /// Waits for a generation newer than `newer_than` that is coming up, at most as long as a start may take, and wakes
-    /// a server that sleeps. One that rests after failures is not waited for.
+    /// a server that sleeps. One that rests for long after failures is not waited for.
     pub async fn wait_until_live(&self, newer_than: u64) -> Result<Arc<Live>, Error> {
         let mut status = self.0.status.subscribe();
         let arrival = async {
@@ -227,16 +229,25 @@ impl ServerHandle {
                     return Ok(live);
                 }
                 let hopeless = match &status.borrow_and_update().state {
-                    State::Failed { reason, .. } | State::Backoff { reason, .. } => Some(reason.clone()),
-                    State::Stopped | State::Stopping { next: Next::Stopped } => Some("is stopped".to_owned()),
+                    State::Failed { reason, retry_at } => Some((reason.clone(), Some(*retry_at))),
+                    State::Backoff { reason, until, .. } if *until > Instant::now() + SHORT_REST => {
+                        Some((reason.clone(), Some(*until)))
+                    }
+                    State::Stopped | State::Stopping { next: Next::Stopped } => {
+                        Some(("is stopped".to_owned(), None))
+                    }
                     State::Dormant | State::Stopping { next: Next::Dormant } => {
                         self.0.wake.notify_one();
                         None
                     }
                     _ => None,
                 };
-                if let Some(reason) = hopeless {
-                    return Err(self.unavailable(&reason));
+                if let Some((reason, next_try)) = hopeless {
+                    let error = self.unavailable(&reason);
+                    return Err(match next_try {
+                        Some(at) => error.with_data(retry_after(seconds_until(at))),
+                        None => error,
+                    });
                 }
                 if status.changed().await.is_err() {
                     return Err(self.unavailable("is stopped"));
@@ -287,6 +298,12 @@ impl ServerHandle {
         let text = format!("server '{}' is not available: it {reason}", self.name());
         Error::new(ErrorKind::Unavailable, text)
     }
+}
+
+/// Whole seconds, at least one: who comes back sooner comes in vain.
+fn seconds_until(at: Instant) -> u64 {
+    let wait = at.saturating_duration_since(Instant::now());
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0 || wait.is_zero())
 }
 
 /// One call among those that wait; dropping it takes it out.

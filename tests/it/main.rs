@@ -3,6 +3,7 @@
 mod support;
 
 mod browser;
+mod faults;
 mod filters;
 mod letter;
 mod modern;
