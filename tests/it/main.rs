@@ -5,6 +5,7 @@ mod support;
 mod browser;
 mod filters;
 mod letter;
+mod limits;
 mod modern;
 mod platform;
 mod rmcp_client;
