@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::base::ServerName;
-use crate::config;
+use crate::config::{self, Start};
 use crate::store::{Store, StoredCatalog};
 use crate::telemetry::{RequestMetrics, names};
 
@@ -63,10 +63,11 @@ impl Fleet {
         let mut servers = Vec::new();
         for config in options.servers.into_iter().filter(|server| server.enabled) {
             let (commands, received) = mpsc::channel(COMMANDS);
+            let offer = known_offer(&config, &options.stored);
             let shared = Arc::new(Shared {
-                offer: ArcSwap::from_pointee(known_offer(&config, &options.stored)),
+                offer: ArcSwap::from_pointee(offer.clone()),
                 live: ArcSwapOption::empty(),
-                status: watch::Sender::new(FIRST_STATUS),
+                status: watch::Sender::new(first_status(&config, &offer)),
                 permits: Arc::new(Semaphore::new(config.max_in_flight)),
                 waiting: AtomicUsize::new(0),
                 fuse: Fuse::new(&config.name, config.breaker),
@@ -132,8 +133,13 @@ impl Fleet {
 /// its next update.
 const UPDATES: usize = 1024;
 
-/// A server is wanted from the moment it exists, so nobody who comes early is told that it is stopped.
-const FIRST_STATUS: Status = Status { state: State::Starting, generation: 0, pid: None, last_error: None };
+/// A server is wanted from the moment it exists, so nobody who comes early is told that it is stopped. A lazy one of
+/// which nothing is known has to be asked once: nobody can call what is not listed.
+fn first_status(config: &config::Server, offer: &Offer) -> Status {
+    let sleeps = config.start == Start::Lazy && offer.peer.is_some();
+    let state = if sleeps { State::Dormant } else { State::Starting };
+    Status { state, generation: 0, pid: None, last_error: None }
+}
 
 /// The lists of the last run, if the entry is still the same.
 fn known_offer(config: &config::Server, stored: &[StoredCatalog]) -> Offer {

@@ -83,8 +83,9 @@ impl Ended {
 /// How long a start may keep its place from others. Most servers are up by then; one that is not waits for something
 /// that costs the machine nothing.
 const START_PLACE: Duration = Duration::from_secs(3);
-/// The exit status is usually known a moment after the pipes have closed; a caller is better served with it.
-const EXIT_WAIT: Duration = Duration::from_millis(5);
+/// The exit status is usually known a millisecond after the pipes have closed, on a busy machine a little later; a
+/// caller is better served with it. Only the callers of a child that closes its pipes and lives on wait this long.
+const EXIT_WAIT: Duration = Duration::from_millis(50);
 /// After an exit, replies that the child had written before are still read for this long.
 const DRAIN_WAIT: Duration = Duration::from_millis(5);
 

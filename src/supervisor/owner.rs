@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::base::{Era, random};
-use crate::config::Start;
 
 use super::generation::{self, Ended, Resources};
 use super::handle::{Command, Shared, Status};
@@ -42,9 +41,8 @@ impl Owner {
 
     /// Runs until `shutdown`, and then until the server has stopped.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        // A lazy server of which nothing is known has to be asked once: nobody can call what is not listed.
-        let known = self.shared.offer.load().peer.is_some();
-        self.feed(if self.shared.config.start == Start::Lazy && known { Event::Rest } else { Event::Start });
+        let first = self.shared.status.borrow().state.clone();
+        self.feed(if first == State::Dormant { Event::Rest } else { Event::Start });
         let mut leaving = false;
         loop {
             if leaving && self.running.is_none() {
