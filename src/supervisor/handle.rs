@@ -118,6 +118,9 @@ const PLACE_WAIT: Duration = Duration::from_secs(5);
 /// What a caller is told who met a full queue: by then the calls that hold it up have ended or been refused.
 const PLACE_RETRY: u64 = PLACE_WAIT.as_secs();
 
+/// A rest that a caller waits for: the first attempts after a fall follow this closely. Longer ones are told.
+const SHORT_REST: Duration = Duration::from_secs(2);
+
 impl ServerHandle {
     /// The server's name.
     pub fn name(&self) -> &ServerName {
@@ -227,6 +230,11 @@ impl ServerHandle {
                     return Ok(live);
                 }
                 let hopeless = match &status.borrow_and_update().state {
+                    State::Backoff { until, .. }
+                        if until.saturating_duration_since(Instant::now()) <= SHORT_REST =>
+                    {
+                        None
+                    }
                     State::Failed { reason, .. } | State::Backoff { reason, .. } => Some(reason.clone()),
                     State::Stopped | State::Stopping { next: Next::Stopped } => Some("is stopped".to_owned()),
                     State::Dormant | State::Stopping { next: Next::Dormant } => {

@@ -13,40 +13,30 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::support::{
-    Counter, Gateway, Legacy, Modern, code_of, eventually, message_of, scripted, text_of, wire, within,
+    Gateway, Legacy, Modern, code_of, eventually, message_of, scripted, text_of, wire, within,
 };
 
 #[tokio::test]
 async fn beyond_the_gateways_own_limit_a_request_is_refused_at_once_and_let_in_again_later() {
     let gateway = Gateway::start(&("[gateway]\nmax_in_flight = 2\n".to_owned() + &scripted("s", &[]))).await;
     let client = Legacy::open(&gateway, "/mcp").await;
-    let mut counter = Counter::start(&client, "s__stats").await;
-    let hang =
-        json!({ "jsonrpc": "2.0", "id": "hang", "method": "tools/call", "params": { "name": "s__hang" } });
-    let hanging = {
-        let (client, body) = (client.clone(), hang.to_string());
-        tokio::spawn(async move { client.raw(body).await.json() })
-    };
-    counter.reach(1).await;
-    let mut second = Counter::start(&client, "s__stats").await;
-    let sleeping = {
+    let mut hanging = JoinSet::new();
+    for id in ["a", "b"] {
         let client = client.clone();
-        tokio::spawn(async move { client.call("s__sleep", json!({ "ms": 600 })).await })
-    };
-    // `stats` itself needs a place: that it is refused says that both are taken.
-    let refused = eventually("all places are taken", || async {
-        let answer = client.call("s__echo", json!({ "message": "x" })).await;
-        answer.get("error").is_some().then_some(answer)
-    })
-    .await;
+        let body =
+            json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": { "name": "s__hang" } });
+        hanging.spawn(async move { client.raw(body.to_string()).await.json() });
+    }
+    gateway.in_flight(2).await;
+    let refused = client.call("s__echo", json!({ "message": "x" })).await;
     assert_eq!(code_of(&refused), -31429);
     assert!(message_of(&refused).contains("max_in_flight"), "{refused}");
     let listed = client.request("tools/list", json!({})).await.json();
     assert!(listed["result"].is_object(), "what needs no server is answered all the same");
-    assert_eq!(text_of(&sleeping.await.unwrap()), "slept");
-    second.reach(1).await;
-    client.notify("notifications/cancelled", json!({ "requestId": "hang" })).await;
-    assert_eq!(code_of(&hanging.await.unwrap()), -31499);
+    client.notify("notifications/cancelled", json!({ "requestId": "a" })).await;
+    let answer = hanging.join_next().await.unwrap().unwrap();
+    assert_eq!((&answer["id"], code_of(&answer)), (&json!("a"), -31499));
+    gateway.in_flight(1).await;
     assert_eq!(client.text("s__echo", json!({ "message": "in" })).await, "in");
 }
 
