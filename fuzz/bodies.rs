@@ -30,10 +30,10 @@ pub fn message(data: &[u8]) {
     assert_eq!(message.text(), &text);
     assert_eq!(Splice::new(text.clone()).to_bytes(0), text, "without edits nothing changes");
     match message.kind() {
-        Kind::Request => assert!(message.id().is_some() && !message.method().is_empty()),
-        Kind::Notification => assert!(message.id().is_none() && !message.method().is_empty()),
-        Kind::Result => assert!(message.id().is_some() && message.method().is_empty()),
-        Kind::Error => assert!(message.method().is_empty()),
+        Kind::Request => assert!(message.id().is_some() && message.method_span().is_some()),
+        Kind::Notification => assert!(message.id().is_none() && message.method_span().is_some()),
+        Kind::Result => assert!(message.id().is_some() && message.method_span().is_none()),
+        Kind::Error => assert!(message.method_span().is_none()),
     }
     if let Some(span) = message.id_span() {
         let mut splice = Splice::new(text.clone());

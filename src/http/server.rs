@@ -119,12 +119,20 @@ async fn connection(front: Arc<Front>, protocols: &Protocols, stream: TcpStream,
 
 /// What hyper asks for each exchange. Boxed, because hyper keeps the room of the last exchange with each idle
 /// connection: 6.8 KB of it.
+///
+/// `busy` is shared with every exchange that is under way, so that its count tells how many there are.
 fn answering(
     front: Arc<Front>,
-) -> impl Service<Request<Incoming>, Response = FrontResponse, Error = Infallible, Future = Exchange> {
+    busy: &Arc<()>,
+) -> impl Service<Request<Incoming>, Response = FrontResponse, Error = Infallible, Future = Exchange> + use<>
+{
+    let busy = Arc::clone(busy);
     service_fn(move |request| -> Exchange {
-        let front = Arc::clone(&front);
-        Box::pin(async move { Ok(exchange(front, request).await) })
+        let (front, busy) = (Arc::clone(&front), Arc::clone(&busy));
+        Box::pin(async move {
+            let _busy = busy;
+            Ok(exchange(front, request).await)
+        })
     })
 }
 
@@ -136,13 +144,31 @@ async fn serve_http1(
     stream: TcpStream,
     stop: &CancellationToken,
 ) -> hyper::Result<()> {
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), answering(front)));
+    let busy = Arc::new(());
+    let service = answering(Arc::clone(&front), &busy);
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         ended = serving.as_mut() => return ended,
         () = stop.cancelled() => serving.as_mut().graceful_shutdown(),
     }
-    serving.await
+    // hyper waits for the rest of a head that has begun; the end of the gateway does not.
+    loop {
+        tokio::select! {
+            ended = serving.as_mut() => return ended,
+            () = tokio::time::sleep(IDLE_AT_END) => {
+                if Arc::strong_count(&busy) == IDLE_COUNT && front.calls.is_empty() {
+                    return Ok(());
+                }
+            }
+        }
+    }
 }
+
+/// How many hold a connection's `busy` while no exchange is under way: its task and its service.
+const IDLE_COUNT: usize = 2;
+/// A connection on which no exchange is under way is closed this long after the gateway was told to stop; until then
+/// the last answer may still be on its way out.
+const IDLE_AT_END: Duration = Duration::from_secs(1);
 
 /// Boxed: few connections speak HTTP/2, and its state is large. The others must not carry the room for it.
 fn serve_http2<'s>(
@@ -152,7 +178,8 @@ fn serve_http2<'s>(
     stop: &'s CancellationToken,
 ) -> Pin<Box<dyn Future<Output = hyper::Result<()>> + Send + 's>> {
     Box::pin(async move {
-        let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), answering(front)));
+        let service = answering(front, &Arc::default());
+        let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
             ended = serving.as_mut() => return ended,
             () = stop.cancelled() => serving.as_mut().graceful_shutdown(),

@@ -82,7 +82,7 @@ impl std::fmt::Debug for Admission {
 fn is_trouble(fault: &Fault) -> bool {
     let link =
         matches!(fault.error.kind, ErrorKind::Unavailable | ErrorKind::ServerFailed | ErrorKind::Timeout);
-    link && !fault.status.is_some_and(|status| !status.is_server_error())
+    link && fault.status.is_none_or(|status| status.is_server_error())
 }
 
 /// A server's breaker where all calls can reach it. The lock is held for a few arithmetic steps, never across an

@@ -12,7 +12,7 @@ use crate::base::{Era, Version};
 use crate::config::{Protocol, Transport};
 use crate::platform::{self, Process};
 use crate::store::Store;
-use crate::upstream::{Hint, Link, Peer, StdioLink, ended_fault, handshake};
+use crate::upstream::{Hint, Link, Lost, Peer, StdioLink, ended_fault, handshake};
 
 use super::breaker::Breaker;
 use super::handle::{Live, Shared};
@@ -53,6 +53,8 @@ pub(super) struct Ended {
     pub reason: String,
     /// Whether trying again soon is pointless.
     pub permanent: bool,
+    /// Whether only the link has lapsed and the server is well: it is opened again at once, which is no restart.
+    pub lapsed: bool,
     /// What the end says of the server's era: one that exits on a probe speaks the old one.
     pub speaks: Option<Era>,
     /// How a process that is still there is made to go.
@@ -72,7 +74,13 @@ pub(super) enum Farewell {
 
 impl Ended {
     fn because(reason: impl Into<String>) -> Ended {
-        Ended { reason: reason.into(), permanent: false, speaks: None, farewell: Farewell::Firm }
+        Ended {
+            reason: reason.into(),
+            permanent: false,
+            lapsed: false,
+            speaks: None,
+            farewell: Farewell::Firm,
+        }
     }
 
     fn stopped() -> Ended {
@@ -86,8 +94,9 @@ const START_PLACE: Duration = Duration::from_secs(3);
 /// The exit status is usually known a millisecond after the pipes have closed, on a busy machine a little later; a
 /// caller is better served with it. Only the callers of a child that closes its pipes and lives on wait this long.
 const EXIT_WAIT: Duration = Duration::from_millis(50);
-/// After an exit, replies that the child had written before are still read for this long.
-const DRAIN_WAIT: Duration = Duration::from_millis(5);
+/// After an exit, replies that the child had written before are still read for this long. The pipe usually ends at
+/// once; only a descendant that the keeper has not reached yet can hold it open.
+const DRAIN_WAIT: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(context: Context) -> Ended {
     let _settled = context.settled.clone().drop_guard();
@@ -237,7 +246,9 @@ async fn serve(context: &Context, link: Link, used_hint: &mut Option<Hint>) -> E
     tokio::select! {
         () = listen::pass_log_level(&link, &peer, context.shared.log_level.subscribe()) => Ended::because("ended its streams"),
         () = listen::follow(&link, &peer, &context.shared) => Ended::because("ended its streams"),
-        reason = reading::keep_fresh(&link, &peer, &context.shared, &context.resources.store) => Ended::because(reason),
+        lost = reading::keep_fresh(&link, &peer, &context.shared, &context.resources.store) => {
+            Ended { lapsed: lost == Lost::Session, ..Ended::because(lost.to_string()) }
+        }
         reason = health::watch(&link, &peer, &context.shared) => {
             Ended { farewell: Farewell::Kill, ..Ended::because(reason) }
         }

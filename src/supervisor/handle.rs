@@ -115,10 +115,11 @@ pub(super) const COMMANDS: usize = 8;
 /// How long a call waits for a place at a server that has as many calls in flight as it may. Longer queues only
 /// hide an overload; a client that is told can back off.
 const PLACE_WAIT: Duration = Duration::from_secs(5);
-/// A rest after a failure that a caller sits out: that of a server which fell twice in a row but does come up.
-const SHORT_REST: Duration = Duration::from_secs(1);
 /// What a caller is told who met a full queue: by then the calls that hold it up have ended or been refused.
 const PLACE_RETRY: u64 = PLACE_WAIT.as_secs();
+
+/// A rest that a caller waits for: the first attempts after a fall follow this closely. Longer ones are told.
+const SHORT_REST: Duration = Duration::from_secs(2);
 
 impl ServerHandle {
     /// The server's name.

@@ -144,9 +144,17 @@ pub enum Event {
         /// Whether trying again soon is pointless (command not found).
         permanent: bool,
     },
+    /// The generation's link has lapsed; the server itself is well.
+    Lapsed {
+        /// Why, as a clause that follows the server's name.
+        reason: String,
+    },
     /// The time of [`Machine::due`] has come.
     Due,
 }
+
+/// A link that has lived this long has been of use; opening it again is not counted as a restart.
+const LASTING: Duration = Duration::from_secs(1);
 
 /// What the owner has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,6 +239,14 @@ impl Machine {
             }
             (State::Ready { .. }, Event::Down { reason, permanent }) => {
                 self.fell(reason, permanent, true, now, random)
+            }
+            // A link that lapses as soon as it is opened is no better than a server that falls.
+            (State::Ready { since }, Event::Lapsed { .. }) if now.duration_since(*since) >= LASTING => {
+                self.launch()
+            }
+            (State::Ready { .. }, Event::Lapsed { reason }) => self.fell(reason, false, true, now, random),
+            (state, Event::Lapsed { reason }) if !matches!(state, State::Ready { .. }) => {
+                self.on(Event::Down { reason, permanent: false }, now, random)
             }
             (State::Starting, Event::Down { reason, permanent }) => {
                 self.fell(reason, permanent, false, now, random)
@@ -424,6 +440,33 @@ mod tests {
         assert_eq!(machine.on(down(false), now, 0), Action::Launch(2));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_lapsed_link_is_opened_again_at_once_and_is_no_restart_unless_it_lapses_each_time() {
+        let mut now = Instant::now();
+        let mut machine = Machine::new(POLICY);
+        ready(&mut machine, now);
+        let lapsed = || Event::Lapsed { reason: "has forgotten our session".to_owned() };
+        for _ in 0..100 {
+            now += LASTING;
+            assert!(matches!(machine.on(lapsed(), now, 0), Action::Launch(_)));
+            machine.on(Event::Up, now, 0);
+        }
+        for _ in 0..=POLICY.budget {
+            machine.on(lapsed(), now, 0);
+            if let Some(due) = machine.due() {
+                now = due;
+                machine.on(Event::Due, now, 0);
+            }
+            machine.on(Event::Up, now, 0);
+        }
+        assert!(
+            matches!(machine.state(), State::Failed { .. } | State::Ready { .. }),
+            "{:?}",
+            machine.state()
+        );
+        assert!(machine.restarts.len() <= POLICY.budget);
+    }
+
     fn any_event() -> impl Strategy<Value = Event> {
         prop_oneof![
             Just(Event::Start),
@@ -433,6 +476,7 @@ mod tests {
             Just(Event::Idle),
             Just(Event::Up),
             any::<bool>().prop_map(down),
+            Just(Event::Lapsed { reason: "has forgotten our session".to_owned() }),
             Just(Event::Due),
         ]
     }
@@ -449,10 +493,10 @@ mod tests {
             for (event, millis, random) in events {
                 now += Duration::from_millis(millis);
                 // The owner reports the end only of what runs.
-                if matches!(event, Event::Down { .. } | Event::Up) && !running {
+                if matches!(event, Event::Down { .. } | Event::Lapsed { .. } | Event::Up) && !running {
                     continue;
                 }
-                running &= !matches!(event, Event::Down { .. });
+                running &= !matches!(event, Event::Down { .. } | Event::Lapsed { .. });
                 if let Action::Launch(_) = machine.on(event, now, random) {
                     prop_assert!(!running, "a second generation beside a running one");
                     running = true;

@@ -77,13 +77,16 @@ impl Owner {
     fn down(&mut self, ended: Ended) -> Event {
         self.running = None;
         self.proved = ended.speaks;
+        if ended.lapsed {
+            return Event::Lapsed { reason: ended.reason };
+        }
         Event::Down { reason: ended.reason, permanent: ended.permanent }
     }
 
     fn feed(&mut self, event: Event) {
         let before = self.machine.state().as_str();
         let reason = match &event {
-            Event::Down { reason, .. } => Some(reason.clone()),
+            Event::Down { reason, .. } | Event::Lapsed { reason } => Some(reason.clone()),
             _ => None,
         };
         match self.machine.on(event, Instant::now(), random::next_u64()) {
@@ -158,6 +161,7 @@ async fn ended(running: &mut Option<Running>) -> Ended {
             Err(error) => Ended {
                 reason: format!("ran into a fault of the gateway ({error})"),
                 permanent: false,
+                lapsed: false,
                 speaks: None,
                 farewell: generation::Farewell::Kill,
             },

@@ -9,7 +9,7 @@ use tracing::{debug, warn};
 
 use crate::config;
 use crate::store::Store;
-use crate::upstream::{Link, ListKind, Peer, is_offered, read_list};
+use crate::upstream::{Link, ListKind, Lost, Peer, is_offered, read_list};
 
 use super::handle::{Shared, Updated};
 use super::launch;
@@ -75,7 +75,7 @@ pub(super) async fn keep_fresh(
     peer: &Arc<Peer>,
     shared: &Shared,
     store: &Option<Store>,
-) -> String {
+) -> Lost {
     loop {
         let kinds = tokio::select! {
             happened = link.signals().wait() => {

@@ -26,5 +26,5 @@ pub use lists::{RawList, is_offered, read_list};
 pub use mailbox::Event;
 pub use outgoing::Outgoing;
 pub use peer::Peer;
-pub use signals::{Happened, ListKind, Signals};
+pub use signals::{Happened, ListKind, Lost, Signals};
 pub use stdio::{Counts, StdioLink, ended_fault};

@@ -69,6 +69,25 @@ impl ListKind {
 /// subscribers will see in the next update of the same resource.
 const MAX_UPDATED: usize = 1024;
 
+/// Why a link to a remote server is of no more use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// The server has forgotten our session. It is well, and opens another.
+    Session,
+    /// The server cannot be reached, for this reason.
+    Unreachable(String),
+}
+
+impl std::fmt::Display for Lost {
+    /// A clause that follows the server's name.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Lost::Session => f.write_str("has forgotten our session"),
+            Lost::Unreachable(reason) => write!(f, "cannot be reached: {reason}"),
+        }
+    }
+}
+
 /// What has happened since the last look.
 #[derive(Debug, Default)]
 pub struct Happened {
@@ -76,8 +95,8 @@ pub struct Happened {
     pub changed: BTreeSet<ListKind>,
     /// Resources that the server says have changed.
     pub updated: BTreeSet<String>,
-    /// Why the link is of no more use, if it is not: an HTTP server that has forgotten our session or went away.
-    pub lost: Option<String>,
+    /// Why the link is of no more use, if it is not.
+    pub lost: Option<Lost>,
 }
 
 /// The board on which a link writes and from which the supervisor reads.
@@ -110,9 +129,9 @@ impl Signals {
     }
 
     /// Notes that the link is of no more use. The first reason counts.
-    pub fn lost(&self, why: &str) {
+    pub fn lost(&self, lost: Lost) {
         let mut happened = self.happened.lock().unwrap_or_else(PoisonError::into_inner);
-        happened.lost.get_or_insert_with(|| why.to_owned());
+        happened.lost.get_or_insert(lost);
         drop(happened);
         self.notify.notify_one();
     }

@@ -72,8 +72,8 @@ fn floor(room: &str) -> Option<usize> {
     FLOORS.iter().position(|rooms| rooms.contains(&room))
 }
 
-/// The files of one room do not import each other in a circle. `known` are the circles that stand; one that is none is
-/// a breach too.
+/// Three files or more of one room do not import each other in a circle. Two may: a type and its error, a handle and the
+/// task behind it, are one thought on two pages. `known` are the circles that stand.
 pub fn circles(tree: &Tree, known: &[&str]) -> Vec<Breach> {
     let modules: HashMap<Vec<String>, &File> =
         tree.sources().map(|file| (module(&file.path), file)).collect();
@@ -91,49 +91,45 @@ pub fn circles(tree: &Tree, known: &[&str]) -> Vec<Breach> {
         }
     }
     let mut breaches = Vec::new();
-    let mut standing = known.to_vec();
     for start in edges.keys() {
-        let Some(circle) = way_back(start, &edges) else { continue };
-        // Told once, from its first file.
-        if circle.iter().any(|file| file < start) {
+        let Some(circle) = circle(&mut vec![*start], &edges).map(|circle| circle.join(" → ")) else {
             continue;
+        };
+        if !known.contains(&circle.as_str()) {
+            let cure = format!(
+                "the files import each other in a circle ({circle}): move what they share into a file of its own"
+            );
+            breaches.push(Breach::new(start, 1, cure));
         }
-        let circle = circle[..circle.len() - 1].join(" → ");
-        if let Some(at) = standing.iter().position(|known| *known == circle) {
-            standing.remove(at);
-            continue;
-        }
-        let cure = format!(
-            "the files import each other in a circle ({circle}): move what they share into a file of its own"
-        );
-        breaches.push(Breach::new(start, 1, cure));
     }
-    let gone = |circle: &&str| Breach::new(circle, 1, "this circle is gone: take it off the list");
-    breaches.extend(standing.iter().map(gone));
     breaches
 }
 
-/// The shortest way from `start` to itself.
-fn way_back<'t>(start: &'t str, edges: &BTreeMap<&'t str, BTreeSet<&'t str>>) -> Option<Vec<&'t str>> {
-    let mut ways = vec![vec![start]];
-    let mut seen = BTreeSet::new();
-    while !ways.is_empty() {
-        let mut longer = Vec::new();
-        for way in ways {
-            for next in way.last().and_then(|last| edges.get(last)).into_iter().flatten() {
-                let further = [way.as_slice(), &[*next]].concat();
-                if *next == start {
-                    return Some(further);
-                }
-                if seen.insert(*next) {
-                    longer.push(further);
-                }
+/// A way of three files or more that continues `way` and comes back to its start, which is the first by name: so each
+/// circle is told once.
+fn circle<'t>(way: &mut Vec<&'t str>, edges: &BTreeMap<&'t str, BTreeSet<&'t str>>) -> Option<Vec<&'t str>> {
+    let start = way[0];
+    let nexts = way.last().and_then(|last| edges.get(last))?;
+    if way.len() > 2 && nexts.contains(start) {
+        return Some(way.clone());
+    }
+    if way.len() == LONGEST_CIRCLE {
+        return None;
+    }
+    for next in nexts.iter().filter(|next| **next > start) {
+        if !way.contains(next) {
+            way.push(next);
+            if let Some(found) = circle(way, edges) {
+                return Some(found);
             }
+            way.pop();
         }
-        ways = longer;
     }
     None
 }
+
+/// Files in the longest circle that is looked for: longer ones nearly always have a shorter one in them.
+const LONGEST_CIRCLE: usize = 6;
 
 /// The file that defines what a path names. A name that a room's face re-exports is looked up there.
 fn target<'t>(path: &[String], modules: &HashMap<Vec<String>, &'t File>) -> Option<&'t File> {

@@ -9,15 +9,16 @@ use tokio::time::{Instant, sleep};
 
 use crate::support::processes::{alive, marked, none_left, unique_name};
 use crate::support::{
-    Backend, Counter, Gateway, Legacy, code_of, eventually, message_of, over_http, processes, program, scripted,
-    section, shell, stats, text_of,
+    Backend, Counter, Gateway, Legacy, code_of, eventually, message_of, over_http, processes, program,
+    scripted, section, shell, stats, text_of,
 };
 
 /// Health checks that are quick enough for a test.
 const QUICK: &str = "health_interval = \"100ms\"\nhealth_misses = 2\n";
 
 async fn pid(client: &Legacy, server: &str) -> u64 {
-    let told: Value = serde_json::from_str(&client.text(&format!("{server}__whoami"), json!({})).await).expect("JSON");
+    let told: Value =
+        serde_json::from_str(&client.text(&format!("{server}__whoami"), json!({})).await).expect("JSON");
     told["pid"].as_u64().expect("a pid")
 }
 
@@ -29,7 +30,8 @@ fn halt(pid: u64) {
 /// The value of a metric, with its labels as they are written.
 async fn metric(gateway: &Gateway, name: &str) -> Option<f64> {
     let reply = gateway.get("/metrics", &[]).await;
-    let value = reply.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+    let value =
+        reply.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
     value
 }
 
@@ -47,7 +49,8 @@ async fn a_lazy_server_is_listed_from_the_last_run_and_started_by_the_first_call
     let config = marked(&scripted(&name, &[]), &name) + "start = \"lazy\"\n";
     // Of a server that nobody has ever seen nothing is known, so the first run asks it.
     let mut first = Gateway::start(&config).await;
-    eventually("its lists are on file", || async { (state(&first, &name).await == "ready").then_some(()) }).await;
+    eventually("its lists are on file", || async { (state(&first, &name).await == "ready").then_some(()) })
+        .await;
     first.signal(Signal::TERM);
     first.ended().await;
     let second = Gateway::launch_again(&first, &config, 0).await;
@@ -85,7 +88,8 @@ async fn an_idle_server_is_stopped_and_the_next_calls_wake_it_together() {
 
 #[tokio::test]
 async fn no_call_is_lost_to_a_server_that_is_just_falling_asleep() {
-    let gateway = Gateway::start(&(scripted("s", &[]) + "idle_stop = \"5ms\"\nstop_grace = \"200ms\"\n")).await;
+    let gateway =
+        Gateway::start(&(scripted("s", &[]) + "idle_stop = \"5ms\"\nstop_grace = \"200ms\"\n")).await;
     let client = Legacy::open(&gateway, "/mcp").await;
     for round in 0..60u64 {
         assert_eq!(text_of(&echo(&client, "s").await), "here", "round {round}");
@@ -132,7 +136,11 @@ async fn a_hung_child_with_calls_is_replaced_when_one_has_run_into_its_deadline(
         (metric(&gateway, "trunkline_server_generation{server=\"s\"}").await >= Some(2.0)).then_some(())
     })
     .await;
-    assert!(started.elapsed() >= Duration::from_millis(850), "not before the first deadline: {:?}", started.elapsed());
+    assert!(
+        started.elapsed() >= Duration::from_millis(850),
+        "not before the first deadline: {:?}",
+        started.elapsed()
+    );
     calls.join_all().await;
     assert_eq!(text_of(&echo(&client, "s").await), "here");
 }
@@ -160,7 +168,8 @@ async fn unanswered_health_checks_leave_nothing_behind_and_are_not_cancelled() {
         pings.display(),
         cancels.display()
     );
-    let config = shell("mute", r#""tools":{}"#, &cases) + "health_interval = \"50ms\"\nhealth_misses = 100000\n";
+    let config =
+        shell("mute", r#""tools":{}"#, &cases) + "health_interval = \"50ms\"\nhealth_misses = 100000\n";
     let gateway = Gateway::start(&config).await;
     let counted = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default().lines().count();
     eventually("it has been asked ten times", || async { (counted(&pings) >= 10).then_some(()) }).await;
@@ -168,7 +177,6 @@ async fn unanswered_health_checks_leave_nothing_behind_and_are_not_cancelled() {
     assert!(pending <= 1.0, "{pending} entries are left of {} questions", counted(&pings));
     assert_eq!(counted(&cancels), 0);
 }
-
 
 #[tokio::test]
 async fn a_handshake_that_is_given_up_is_not_cancelled() {
@@ -200,7 +208,11 @@ async fn calls_without_an_answer_open_the_breaker_which_refuses_at_once_and_lets
     let started = Instant::now();
     let refused = echo(&client, "s").await;
     let took = started.elapsed();
-    assert_eq!((code_of(&refused), &refused["error"]["data"]), (-31503, &json!({ "retry_after": 1 })), "{refused}");
+    assert_eq!(
+        (code_of(&refused), &refused["error"]["data"]),
+        (-31503, &json!({ "retry_after": 1 })),
+        "{refused}"
+    );
     assert!(message_of(&refused).contains("'s'") && message_of(&refused).contains("1 s"), "{refused}");
     println!("a refusal took {took:?}, connection and all");
     assert!(took < Duration::from_millis(80), "{took:?}");
@@ -221,7 +233,10 @@ async fn a_new_generation_starts_with_a_closed_breaker() {
     }
     assert_eq!(code_of(&echo(&client, "s").await), -31503);
     processes::kill(victim);
-    eventually("the next generation answers", || async { echo(&client, "s").await.get("result").map(|_| ()) }).await;
+    eventually("the next generation answers", || async {
+        echo(&client, "s").await.get("result").map(|_| ())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -240,7 +255,10 @@ async fn the_death_of_a_server_under_many_calls_does_not_close_the_way_to_the_ne
     processes::kill(victim);
     let killed = Instant::now();
     // A call that was written before the death is known may have been read; it is not sent twice.
-    eventually("the next generation answers", || async { echo(&client, "s").await.get("result").map(|_| ()) }).await;
+    eventually("the next generation answers", || async {
+        echo(&client, "s").await.get("result").map(|_| ())
+    })
+    .await;
     println!("served again {:?} after the kill", killed.elapsed());
     calls.join_all().await;
     let settled = async |name: &str, wanted: f64| {
@@ -263,13 +281,18 @@ fn descriptors(gateway: &Gateway) -> usize {
 
 #[tokio::test]
 async fn a_tool_has_a_deadline_of_its_own_and_progress_has_an_end() {
-    let config = scripted("s", &[]) + "max_call_time = \"600ms\"\ncall_timeout = \"300ms\"\ntools = { timeouts = { \"ha*\" = \"100ms\", sleep = \"5s\" } }\n";
+    let config = scripted("s", &[])
+        + "max_call_time = \"600ms\"\ncall_timeout = \"300ms\"\ntools = { timeouts = { \"ha*\" = \"100ms\", sleep = \"5s\" } }\n";
     let gateway = Gateway::start(&config).await;
     let client = Legacy::open(&gateway, "/mcp").await;
     let started = Instant::now();
     assert_eq!(code_of(&client.call("s__hang", json!({})).await), -31504);
     assert!(started.elapsed() < Duration::from_millis(280), "{:?}", started.elapsed());
-    assert_eq!(client.text("s__sleep", json!({ "ms": 900 })).await, "slept", "longer than every other deadline");
+    assert_eq!(
+        client.text("s__sleep", json!({ "ms": 900 })).await,
+        "slept",
+        "longer than every other deadline"
+    );
     let endless = json!({ "name": "s__stream", "arguments": { "notes": 100, "ms": 50 }, "_meta": { "progressToken": 1 } });
     let answer = client.request("tools/call", endless).await.messages();
     let last = answer.last().expect("an answer");
@@ -279,12 +302,14 @@ async fn a_tool_has_a_deadline_of_its_own_and_progress_has_an_end() {
 #[tokio::test]
 async fn a_child_gets_its_limits_and_is_measured() {
     let case = r#"*'"tools/call"'*) printf '%s\n' '{"jsonrpc":"2.0","id":'"$id"',"result":{"content":[{"type":"text","text":"'"$(ulimit -n) $(ulimit -t) $(ulimit -d)"'"}]}}' ;;"#;
-    let config = shell("sh", r#""tools":{}"#, case) + "limits = { memory = \"64MiB\", cpu = \"7m\", open_files = 77 }\n"
+    let config = shell("sh", r#""tools":{}"#, case)
+        + "limits = { memory = \"64MiB\", cpu = \"7m\", open_files = 77 }\n"
         + &scripted("two", &["--spawn-grandchild"]);
     let gateway = Gateway::start(&config).await;
     let client = Legacy::open(&gateway, "/mcp").await;
     assert_eq!(client.text("sh__odd", json!({})).await, "77 420 65536");
-    let measured = async |name: &str| metric(&gateway, &format!("{name}{{server=\"two\"}}")).await.unwrap_or_default();
+    let measured =
+        async |name: &str| metric(&gateway, &format!("{name}{{server=\"two\"}}")).await.unwrap_or_default();
     eventually("the server and what it started are counted", || async {
         (measured("trunkline_server_processes").await == 2.0).then_some(())
     })
@@ -304,7 +329,9 @@ async fn only_so_many_servers_come_up_at_the_same_moment_and_a_stuck_one_holds_u
     assert!(started.elapsed() >= Duration::from_millis(900), "one after another: {:?}", started.elapsed());
     drop(gateway);
     let stuck = section("stuck", "sleep", &["600"]);
-    let gateway = Gateway::launch(&("[gateway]\nparallel_starts = 1\n".to_owned() + &stuck + &scripted("fine", &[]))).await;
+    let gateway =
+        Gateway::launch(&("[gateway]\nparallel_starts = 1\n".to_owned() + &stuck + &scripted("fine", &[])))
+            .await;
     let started = Instant::now();
     gateway.in_state("fine", &["ready"]).await;
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
@@ -316,7 +343,9 @@ async fn a_server_that_takes_20_seconds_to_start_delays_nobody_and_is_listed_fro
     let script = format!("sleep $DELAY; exec '{}'", program("scripted-server").display());
     let config = |delay: &str| {
         section("slow", "sh", &["-c", &script])
-            + &format!("env = {{ DELAY = \"{delay}\" }}\nstart_timeout = \"1500ms\"\nstop_grace = \"100ms\"\n")
+            + &format!(
+                "env = {{ DELAY = \"{delay}\" }}\nstart_timeout = \"1500ms\"\nstop_grace = \"100ms\"\n"
+            )
             + &scripted("fine", &[])
     };
     let mut first = Gateway::start(&config("0")).await;
@@ -326,7 +355,12 @@ async fn a_server_that_takes_20_seconds_to_start_delays_nobody_and_is_listed_fro
     let second = Gateway::launch_again(&first, &config("20"), 0).await;
     let client = Legacy::open(&second, "/mcp").await;
     let tools = client.request("tools/list", json!({})).await.json();
-    let names: Vec<&str> = tools["result"]["tools"].as_array().unwrap().iter().filter_map(|tool| tool["name"].as_str()).collect();
+    let names: Vec<&str> = tools["result"]["tools"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|tool| tool["name"].as_str())
+        .collect();
     assert!(names.contains(&"slow__echo") && names.contains(&"fine__echo"), "{names:?}");
     assert_eq!(text_of(&echo(&client, "fine").await), "here");
     assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
@@ -336,7 +370,8 @@ async fn a_server_that_takes_20_seconds_to_start_delays_nobody_and_is_listed_fro
 
 #[tokio::test]
 async fn a_full_server_refuses_with_a_hint_and_its_queue_has_an_end() {
-    let gateway = Gateway::start(&(scripted("s", &[]) + "max_in_flight = 2\n" + &scripted("fine", &[]))).await;
+    let gateway =
+        Gateway::start(&(scripted("s", &[]) + "max_in_flight = 2\n" + &scripted("fine", &[]))).await;
     let client = Legacy::open(&gateway, "/mcp").await;
     let mut calls = JoinSet::new();
     for _ in 0..8 {
@@ -352,7 +387,11 @@ async fn a_full_server_refuses_with_a_hint_and_its_queue_has_an_end() {
             served += 1;
             continue;
         }
-        assert_eq!((code_of(&answer), &answer["error"]["data"]), (-31429, &json!({ "retry_after": 5 })), "{answer}");
+        assert_eq!(
+            (code_of(&answer), &answer["error"]["data"]),
+            (-31429, &json!({ "retry_after": 5 })),
+            "{answer}"
+        );
         match at - started {
             soon if soon < Duration::from_secs(2) => at_once += 1,
             wait if wait > Duration::from_secs(4) => later += 1,
@@ -365,7 +404,9 @@ async fn a_full_server_refuses_with_a_hint_and_its_queue_has_an_end() {
 #[tokio::test]
 async fn an_http_server_that_hangs_gets_a_new_generation_and_serves_again_when_it_is_well() {
     let backend = Backend::start("scripted-server", &["--era", "legacy"]).await;
-    let config = over_http("h", &backend.url) + QUICK + "call_timeout = \"500ms\"\nstart_timeout = \"500ms\"\nbreaker = { failures = 1000 }\n";
+    let config = over_http("h", &backend.url)
+        + QUICK
+        + "call_timeout = \"500ms\"\nstart_timeout = \"500ms\"\nbreaker = { failures = 1000 }\n";
     let gateway = Gateway::start(&config).await;
     let client = Legacy::open(&gateway, "/mcp").await;
     let hung = pid(&client, "h").await;
@@ -425,7 +466,8 @@ async fn an_http_server_that_goes_away_and_comes_back_is_served_again() {
 #[tokio::test]
 async fn a_child_that_closes_its_stdout_and_lives_on_is_not_waited_for_politely() {
     let args = ["--era", "legacy", "--close-stdout-after", "3", "--ignore-eof"];
-    let gateway = Gateway::start(&(scripted("s", &args) + "protocol = \"legacy\"\nrestart_budget = 1000\n")).await;
+    let gateway =
+        Gateway::start(&(scripted("s", &args) + "protocol = \"legacy\"\nrestart_budget = 1000\n")).await;
     let client = Legacy::open(&gateway, "/mcp").await;
     let started = Instant::now();
     let mut answered = 0;

@@ -1,11 +1,20 @@
 //! End-to-end tests: the real program, real servers, real sockets. One binary, so that it is linked once.
 
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "helpers of tests are tests: they say what they expect, and tell the reader of a failure what happened"
+)]
+
 mod support;
 
 mod browser;
 mod faults;
 mod filters;
 mod letter;
+mod limits;
 mod modern;
 mod platform;
 mod rmcp_client;

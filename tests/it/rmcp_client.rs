@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use rmcp::model::{
     ArgumentInfo, CallToolRequest, CallToolRequestParams, CallToolResult, ClientRequest,
     CompleteRequestParams, GetPromptRequestParams, PingRequest, ProgressNotificationParam, ProtocolVersion,
-    ReadResourceRequestParams, Reference, ResourceContents, ServerResult,
+    ReadResourceRequestParams, Reference, ResourceContents, ServerNotification, ServerResult,
+    SubscriptionFilter,
 };
 use rmcp::service::{
     ClientServiceExt, NotificationContext, PeerRequestOptions, RoleClient, RunningService, ServiceError,
@@ -14,17 +15,22 @@ use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::{ClientHandler, ClientLifecycleMode};
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, demo, within};
+use crate::support::{Gateway, demo, eventually, scripted, within};
 
-/// Notes what progress it is told of.
+/// Notes what it is told of.
 #[derive(Clone, Default)]
 pub struct Listener {
     progress: Arc<Mutex<Vec<f64>>>,
+    changes: Arc<Mutex<usize>>,
 }
 
 impl ClientHandler for Listener {
     async fn on_progress(&self, note: ProgressNotificationParam, _: NotificationContext<RoleClient>) {
         self.progress.lock().unwrap().push(note.progress);
+    }
+
+    async fn on_tool_list_changed(&self, _: NotificationContext<RoleClient>) {
+        *self.changes.lock().unwrap() += 1;
     }
 }
 
@@ -158,5 +164,27 @@ async fn without_any_configuration_of_servers_the_endpoint_answers_with_empty_li
         let (code, _) = error_of(client.call_tool(call("demo__echo", json!({}))).await);
         assert_eq!(code, -32602);
         client.cancel().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn clients_of_both_eras_hear_of_changes_in_the_way_of_their_era() {
+    let gateway = Gateway::start(&scripted("s", &[])).await;
+    let old = connect(&gateway, "/mcp", legacy()).await;
+    let new = connect(&gateway, "/mcp", modern()).await;
+    let filter = SubscriptionFilter::builder().tools_list_changed().build();
+    let mut subscription = within("a subscription", new.listen(filter)).await.expect("acknowledged");
+    // rmcp opens its own stream beside the first calls: the change is made until it is heard.
+    let heard = eventually("the legacy client hears of it", || async {
+        old.call_tool(call("s__list-changed", json!({}))).await.unwrap();
+        let changes = *old.service().changes.lock().unwrap();
+        (changes > 0).then_some(changes)
+    });
+    heard.await;
+    let note = within("a change", subscription.next()).await.expect("a stream").expect("a change");
+    assert!(matches!(note, ServerNotification::ToolListChangedNotification(_)), "{note:?}");
+    for client in [&old, &new] {
+        let tools = client.list_all_tools().await.unwrap();
+        assert!(tools.iter().any(|tool| tool.name == "s__extra"), "whoever hears of it finds it");
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::support::processes::{alive, marked, none_left, unique_name};
@@ -116,4 +118,53 @@ async fn sigint_is_as_good_as_sigterm() {
     gateway.signal(Signal::INT);
     assert_eq!(gateway.ended().await.code(), Some(0));
     assert_eq!(alive(&name), NOBODY);
+}
+
+/// The grace is ten seconds; what has no call in flight has no claim to it.
+async fn ends_promptly(mut gateway: Gateway) {
+    let asked = Instant::now();
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.ended().await.code(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+}
+
+#[tokio::test]
+async fn an_open_stream_is_ended_in_good_order_and_does_not_hold_the_end_up() {
+    let gateway = Gateway::start(&scripted("s", &[])).await;
+    let client = Legacy::open(&gateway, "/mcp").await;
+    let mut stream = client.stream().await;
+    let ended = tokio::spawn(async move { stream.event().await });
+    ends_promptly(gateway).await;
+    assert_eq!(ended.await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_connection_that_has_said_nothing_does_not_hold_the_end_up() {
+    let gateway = Gateway::start(&scripted("s", &[])).await;
+    let _silent = TcpStream::connect(gateway.address).await.unwrap();
+    // An answer on a later connection says that the one before has been accepted.
+    gateway.readiness().await;
+    ends_promptly(gateway).await;
+}
+
+#[tokio::test]
+async fn a_connection_in_the_middle_of_a_head_does_not_hold_the_end_up() {
+    let gateway = Gateway::start(&scripted("s", &[])).await;
+    let mut half = TcpStream::connect(gateway.address).await.unwrap();
+    half.write_all(b"POST /mcp HTTP/1.1\r\nhost: local").await.unwrap();
+    gateway.readiness().await;
+    ends_promptly(gateway).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_kept_alive_does_not_hold_the_end_up() {
+    let gateway = Gateway::start(&scripted("s", &[])).await;
+    let mut kept = TcpStream::connect(gateway.address).await.unwrap();
+    kept.write_all(format!("GET /healthz HTTP/1.1\r\nhost: {}\r\n\r\n", gateway.address).as_bytes())
+        .await
+        .unwrap();
+    let mut answer = [0; 1024];
+    let read = kept.read(&mut answer).await.unwrap();
+    assert!(answer[..read].starts_with(b"HTTP/1.1 200"), "{:?}", String::from_utf8_lossy(&answer[..read]));
+    ends_promptly(gateway).await;
 }

@@ -187,16 +187,20 @@ async fn a_reply_of_ten_megabytes_arrives_whole() {
 
 #[tokio::test]
 async fn a_line_above_the_cap_fails_its_link_with_a_named_error_and_no_other() {
-    let config = scripted("s", &[]) + "max_message = \"1MiB\"\n" + &scripted("other", &[]);
-    let gateway = Gateway::start(&config).await;
+    let config: String =
+        ["s", "t"].iter().map(|name| scripted(name, &[]) + "max_message = \"1MiB\"\n").collect();
+    let gateway = Gateway::start(&(config + &scripted("other", &[]))).await;
     let client = Legacy::open(&gateway, "/mcp").await;
     let other = pid(&client, "other").await;
-    for (tool, arguments) in [("s__big", json!({ "bytes": 2_000_000 })), ("s__endless", json!({}))] {
-        let answer = client.call(tool, arguments).await;
+    for (server, tool, arguments) in
+        [("s", "big", json!({ "bytes": 2_000_000 })), ("t", "endless", json!({}))]
+    {
+        let answer = client.call(&format!("{server}__{tool}"), arguments).await;
         assert_eq!(code_of(&answer), -31502, "{answer}");
         let message = message_of(&answer);
-        assert!(message.contains("'s'") && message.contains("max_message"), "{message}");
-        assert_eq!(client.text("s__echo", json!({ "message": "again" })).await, "again");
+        assert!(message.contains(&format!("'{server}'")) && message.contains("max_message"), "{message}");
+        let again = client.text(&format!("{server}__echo"), json!({ "message": "again" })).await;
+        assert_eq!(again, "again");
     }
     assert_eq!(pid(&client, "other").await, other);
 }
@@ -360,4 +364,36 @@ async fn ready_means_that_every_tool_can_be_called() {
         let listed = Modern::new(&gateway, "/mcp").request("tools/list", json!({})).await;
         assert!(listed.text().contains("\"a__test_simple_text\""));
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_was_written_before_the_exit_arrives() {
+    let case = r#"*'"tools/call"'*) printf '%s\n' '{"jsonrpc":"2.0","id":'"$id"',"result":{"content":[{"type":"text","text":"last words"}]}}'; exit 0 ;;"#;
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let config: String = names.iter().map(|name| shell(name, r#""tools":{}"#, case)).collect();
+    let gateway = Gateway::start(&config).await;
+    let client = Legacy::open(&gateway, "/mcp").await;
+    for name in names {
+        assert_eq!(client.text(&format!("{name}__odd"), json!({})).await, "last words");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_dies_again_and_again_is_given_a_rest_and_its_callers_are_told_at_once() {
+    let gateway = Gateway::start(&(scripted("s", &[]) + &scripted("fine", &[]))).await;
+    let client = Legacy::open(&gateway, "/mcp").await;
+    for deaths in 0.. {
+        assert!(deaths < 20, "a budget of restarts has an end");
+        let readiness = gateway.in_state("s", &["ready", "failed"]).await;
+        if readiness["servers"]["s"] == "failed" {
+            break;
+        }
+        let answer = client.call("s__crash", json!({})).await;
+        assert!([-31502, -31503].contains(&code_of(&answer)), "{answer}");
+    }
+    let asked = Instant::now();
+    let refused = client.call("s__echo", json!({ "message": "x" })).await;
+    assert_eq!(code_of(&refused), -31503, "{refused}");
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    assert_eq!(client.text("fine__echo", json!({ "message": "fine" })).await, "fine");
 }

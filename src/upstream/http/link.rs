@@ -18,7 +18,7 @@ use super::super::fault::{Delivery, Fault};
 use super::super::mailbox::mailbox;
 use super::super::outgoing::Outgoing;
 use super::super::pending::Pending;
-use super::super::signals::Signals;
+use super::super::signals::{Lost, Signals};
 use super::client::HttpClient;
 use super::exchange::Exchange;
 
@@ -164,7 +164,7 @@ impl HttpLink {
     /// Notes that the server does not know the session `which` any more, unless there is a newer one already.
     pub(super) fn session_lost(&self, which: &HeaderValue) {
         if self.session.load().as_deref() == Some(which) {
-            self.signals.lost("has forgotten our session");
+            self.signals.lost(Lost::Session);
         }
     }
 
@@ -275,7 +275,7 @@ impl HttpLink {
     pub(super) fn unreachable(&self, error: &hyper_util::client::legacy::Error) -> Fault {
         let cause = root_cause(error);
         if error.is_connect() {
-            self.signals.lost(&format!("cannot be reached: {cause}"));
+            self.signals.lost(Lost::Unreachable(cause.clone()));
             Fault::not_delivered(
                 ErrorKind::Unavailable,
                 format!(

@@ -91,6 +91,22 @@ impl Gateway {
         .await
     }
 
+    /// The value of a metric without labels.
+    pub async fn metric(&self, name: &str) -> Option<f64> {
+        let metrics = self.get("/metrics", &[]).await;
+        let value =
+            metrics.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value
+    }
+
+    /// Waits until so many requests are in flight.
+    pub async fn in_flight(&self, wanted: u32) {
+        eventually(&format!("{wanted} requests are in flight"), || async {
+            (self.metric("trunkline_in_flight").await == Some(f64::from(wanted))).then_some(())
+        })
+        .await;
+    }
+
     /// A GET.
     pub async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
         wire::request(self.address, "GET", path, headers, "").await.whole().await
