@@ -1,5 +1,7 @@
 //! What a fleet does about servers that are idle, hung, busy, slow or failing, by itself.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -8,9 +10,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::support::processes::{alive, marked, none_left, unique_name};
+use crate::support::servers::program;
 use crate::support::{
-    Backend, Counter, Gateway, Legacy, code_of, eventually, message_of, over_http, processes, program,
-    scripted, section, shell, stats, text_of,
+    Backend, Counter, Gateway, Legacy, code_of, eventually, message_of, over_http, processes, scripted,
+    section, shell, stats, text_of,
 };
 
 /// Health checks that are quick enough for a test.
@@ -477,4 +480,52 @@ async fn a_child_that_closes_its_stdout_and_lives_on_is_not_waited_for_politely(
             answered += 1;
         }
     }
+}
+
+#[tokio::test]
+async fn memory_stays_flat_at_twice_the_load_that_can_be_served() {
+    const PLACES: usize = 16;
+    let config = format!("[gateway]\nmax_in_flight = {}\n", PLACES * 3 / 2)
+        + &scripted("s", &[])
+        + &format!("max_in_flight = {PLACES}\n");
+    let gateway = Gateway::start(&config).await;
+    let client = Legacy::open(&gateway, "/mcp").await;
+    // Twice as many callers as places, all the time, each with a body that would be seen if it were kept.
+    let (served, refused) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let mut callers = JoinSet::new();
+    for _ in 0..PLACES * 2 {
+        let (client, served, refused) = (client.clone(), served.clone(), refused.clone());
+        callers.spawn(async move {
+            let arguments = json!({ "ms": 50, "ballast": "x".repeat(100_000) });
+            loop {
+                let answer = client.call("s__sleep", arguments.clone()).await;
+                if answer.get("result").is_some() {
+                    served.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+                assert_eq!(code_of(&answer), -31429, "{answer}");
+                assert!(answer["error"]["data"]["retry_after"].as_u64() > Some(0), "{answer}");
+                refused.fetch_add(1, Ordering::Relaxed);
+                sleep(Duration::from_millis(10)).await;
+            }
+        });
+    }
+    let reach = async |wanted: usize| {
+        eventually("the load goes on", || async { (served.load(Ordering::Relaxed) >= wanted).then_some(()) })
+            .await;
+        resident(&gateway)
+    };
+    let early = reach(200).await;
+    let late = reach(1000).await;
+    assert!(refused.load(Ordering::Relaxed) > 20, "some are refused");
+    println!("resident after 200 calls {early} KiB, after 1000 {late} KiB");
+    assert!(late < early + 8 * 1024, "grown from {early} to {late} KiB");
+}
+
+/// Resident memory of the gateway in KiB.
+fn resident(gateway: &Gateway) -> u64 {
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", gateway.pid().as_raw_nonzero())).expect("status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
