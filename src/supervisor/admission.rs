@@ -220,14 +220,14 @@ mod tests {
             let ticket = fuse.admit(now).unwrap();
             fuse.with(|breaker| breaker.succeed(ticket, now));
         };
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         let now = Instant::now();
         (0..ROUNDS).for_each(|_| round(now));
         eprintln!("one call: {:?}", start.elapsed() / ROUNDS);
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         (0..ROUNDS).for_each(|_| round(Instant::now()));
         eprintln!("one call with its reading of the clock: {:?}", start.elapsed() / ROUNDS);
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         std::thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| (0..ROUNDS).for_each(|_| round(now)));
