@@ -3,9 +3,9 @@
 //! ```text
 //!  Stopped ──Start──▶ Starting ──Up──▶ Ready ──Idle──▶ Stopping { Dormant } ──Down──▶ Dormant ──Wake, Start──▶ Starting
 //!     │                │    ▲            │
-//!    Rest         Down │    │ Due, Start │ Down, the first within the window
-//!     ▼                ▼    │            │ Lapsed, when the link has lasted    ──▶ Starting at once
-//!  Dormant            Backoff ◀──────────┤ Down, again within the window
+//!    Rest         Down │    │ Due, Start │ Down, the first in the window or after a second of use,
+//!     ▼                ▼    │            │ Lapsed, when the link has lasted           ──▶ Starting
+//!  Dormant            Backoff ◀──────────┤ Down, sooner
 //!                      │                 │
 //!         budget spent ▼                 ▼
 //!                     Failed ◀── budget spent, or a fault that trying again cannot mend
@@ -16,7 +16,7 @@
 //!  Stopping { Dormant } ──Wake──▶ Stopping { Starting }
 //! ```
 //!
-//! The first start after a generation that was Ready has no delay. No state is for ever without somebody's will:
+//! The first start after a generation that was Ready has no delay, unless that one fell within its first second. No state is for ever without somebody's will:
 //! `Failed` is tried again at the slow rate, or at once on an operator's word; `Dormant` ends with the next call. A
 //! wish that comes while a generation is being stopped is not lost: it decides what comes next.
 
@@ -149,7 +149,8 @@ pub enum Event {
     Due,
 }
 
-/// A link that has lived this long has been of use; opening it again is not counted as a restart.
+/// A generation that has lived this long has been of use: the next one starts without delay. Opening a link again that
+/// has lapsed is not even counted as a restart then.
 const LASTING: Duration = Duration::from_secs(1);
 
 /// What the owner has to do.
@@ -233,14 +234,17 @@ impl Machine {
                 self.state = State::Ready { since: now };
                 Action::None
             }
-            (State::Ready { .. }, Event::Down { reason, permanent }) => {
-                self.fell(reason, permanent, true, now, random)
+            (State::Ready { since }, Event::Down { reason, permanent }) => {
+                let lasted = now.duration_since(*since) >= LASTING;
+                self.fell(reason, permanent, lasted || self.is_first(now), now, random)
             }
             // A link that lapses as soon as it is opened is no better than a server that falls.
             (State::Ready { since }, Event::Lapsed { .. }) if now.duration_since(*since) >= LASTING => {
                 self.launch()
             }
-            (State::Ready { .. }, Event::Lapsed { reason }) => self.fell(reason, false, true, now, random),
+            (State::Ready { .. }, Event::Lapsed { reason }) => {
+                self.fell(reason, false, self.is_first(now), now, random)
+            }
             (state, Event::Lapsed { reason }) if !matches!(state, State::Ready { .. }) => {
                 self.on(Event::Down { reason, permanent: false }, now, random)
             }
@@ -278,14 +282,12 @@ impl Machine {
         Action::Launch(self.generation)
     }
 
-    fn fell(
-        &mut self,
-        reason: String,
-        permanent: bool,
-        was_ready: bool,
-        now: Instant,
-        random: u64,
-    ) -> Action {
+    /// Whether a restart now would be the first within the window.
+    fn is_first(&self, now: Instant) -> bool {
+        self.restarts.iter().all(|restart| now.duration_since(*restart) >= self.policy.window)
+    }
+
+    fn fell(&mut self, reason: String, permanent: bool, at_once: bool, now: Instant, random: u64) -> Action {
         while self.restarts.front().is_some_and(|first| now.duration_since(*first) >= self.policy.window) {
             self.restarts.pop_front();
         }
@@ -296,7 +298,7 @@ impl Machine {
             return Action::None;
         }
         self.restarts.push_back(now);
-        if was_ready && self.restarts.len() == 1 {
+        if at_once {
             return self.launch();
         }
         let until = now + self.policy.backoff.delay(self.attempt, random);
@@ -333,6 +335,32 @@ mod tests {
         assert_eq!(machine.on(down(false), now, 0), Action::Launch(2));
         assert_eq!(machine.on(down(false), now, 0), Action::None);
         assert!(matches!(machine.state(), State::Backoff { attempt: 1, .. }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_generation_that_was_of_use_is_followed_at_once_as_long_as_the_budget_lasts() {
+        let mut now = Instant::now();
+        let mut machine = Machine::new(POLICY);
+        ready(&mut machine, now);
+        for _ in 0..POLICY.budget {
+            now += LASTING;
+            assert!(matches!(machine.on(down(false), now, 0), Action::Launch(_)));
+            machine.on(Event::Up, now, 0);
+        }
+        now += LASTING;
+        machine.on(down(false), now, 0);
+        assert!(matches!(machine.state(), State::Failed { .. }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_falls_as_soon_as_it_is_up_is_started_with_pauses() {
+        let now = Instant::now();
+        let mut machine = Machine::new(POLICY);
+        ready(&mut machine, now);
+        assert!(matches!(machine.on(down(false), now, 0), Action::Launch(_)), "the first time");
+        machine.on(Event::Up, now, 0);
+        machine.on(down(false), now, 0);
+        assert!(matches!(machine.state(), State::Backoff { .. }));
     }
 
     #[tokio::test(start_paused = true)]
