@@ -443,7 +443,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lapsed_link_is_opened_again_at_once_and_is_no_restart_unless_it_lapses_each_time() {
         let mut now = Instant::now();
-        let mut machine = Machine::new(Policy::default());
+        let mut machine = Machine::new(POLICY);
         ready(&mut machine, now);
         let lapsed = || Event::Lapsed { reason: "has forgotten our session".to_owned() };
         for _ in 0..100 {
@@ -451,7 +451,7 @@ mod tests {
             assert!(matches!(machine.on(lapsed(), now, 0), Action::Launch(_)));
             machine.on(Event::Up, now, 0);
         }
-        for _ in 0..=Policy::default().budget {
+        for _ in 0..=POLICY.budget {
             machine.on(lapsed(), now, 0);
             if let Some(due) = machine.due() {
                 now = due;
@@ -464,7 +464,7 @@ mod tests {
             "{:?}",
             machine.state()
         );
-        assert!(machine.restarts.len() <= Policy::default().budget);
+        assert!(machine.restarts.len() <= POLICY.budget);
     }
 
     fn any_event() -> impl Strategy<Value = Event> {

@@ -259,7 +259,7 @@ impl Idle {
         idle: &mut Option<Idle>,
         body: &mut Incoming,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<Result<Frame<Bytes>, hyper::Error>>, Silent>> {
+    ) -> Poll<Result<Option<hyper::Result<Frame<Bytes>>>, Silent>> {
         let frame = Pin::new(body).poll_frame(cx);
         let Some(idle) = idle else { return frame.map(Ok) };
         match frame {
