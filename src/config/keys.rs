@@ -240,7 +240,7 @@ pub const KEYS: &[KeyDoc] = &[
         "defaults.breaker.failure_share",
         PERCENT,
         Value("50"),
-        "Percentage of failed calls within the window that opens it.",
+        "Percentage of failed calls, of at least 20 in the window, that opens it.",
     ),
     key("defaults.breaker.window", ANY_WAIT, Value("30s"), "The window over which the share is taken."),
     key("defaults.breaker.open", ANY_WAIT, Value("30s"), "How long calls are refused before one is tried."),

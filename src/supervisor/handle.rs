@@ -221,7 +221,7 @@ impl ServerHandle {
     }
 
     /// Waits for a generation newer than `newer_than` that is coming up, at most as long as a start may take, and wakes
-    /// a server that sleeps. One that rests after failures is not waited for.
+    /// a server that sleeps. One that rests for long after failures is not waited for.
     pub async fn wait_until_live(&self, newer_than: u64) -> Result<Arc<Live>, Error> {
         let mut status = self.0.status.subscribe();
         let arrival = async {
@@ -230,21 +230,25 @@ impl ServerHandle {
                     return Ok(live);
                 }
                 let hopeless = match &status.borrow_and_update().state {
-                    State::Backoff { until, .. }
-                        if until.saturating_duration_since(Instant::now()) <= SHORT_REST =>
-                    {
-                        None
+                    State::Failed { reason, retry_at } => Some((reason.clone(), Some(*retry_at))),
+                    State::Backoff { reason, until, .. } if *until > Instant::now() + SHORT_REST => {
+                        Some((reason.clone(), Some(*until)))
                     }
-                    State::Failed { reason, .. } | State::Backoff { reason, .. } => Some(reason.clone()),
-                    State::Stopped | State::Stopping { next: Next::Stopped } => Some("is stopped".to_owned()),
+                    State::Stopped | State::Stopping { next: Next::Stopped } => {
+                        Some(("is stopped".to_owned(), None))
+                    }
                     State::Dormant | State::Stopping { next: Next::Dormant } => {
                         self.0.wake.notify_one();
                         None
                     }
                     _ => None,
                 };
-                if let Some(reason) = hopeless {
-                    return Err(self.unavailable(&reason));
+                if let Some((reason, next_try)) = hopeless {
+                    let error = self.unavailable(&reason);
+                    return Err(match next_try {
+                        Some(at) => error.with_data(retry_after(seconds_until(at))),
+                        None => error,
+                    });
                 }
                 if status.changed().await.is_err() {
                     return Err(self.unavailable("is stopped"));
@@ -295,6 +299,12 @@ impl ServerHandle {
         let text = format!("server '{}' is not available: it {reason}", self.name());
         Error::new(ErrorKind::Unavailable, text)
     }
+}
+
+/// Whole seconds, at least one: who comes back sooner comes in vain.
+fn seconds_until(at: Instant) -> u64 {
+    let wait = at.saturating_duration_since(Instant::now());
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0 || wait.is_zero())
 }
 
 /// One call among those that wait; dropping it takes it out.

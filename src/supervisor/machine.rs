@@ -1,23 +1,19 @@
 //! The states of one supervised server, as a pure machine: state × event × now → state, action.
 //!
 //! ```text
-//!               Start                     Up
-//!   Stopped ─────────────▶ Starting ──────────────▶ Ready ──────────┐
-//!    │  ▲                   ▲ ▲ ▲ │                 │ ▲ │           │
-//!    │  │                   │ │ │ │ Down            │ │ │ Down      │ Idle
-//!    │  │              Due  │ │ │ ▼                 │ │ ▼           │
-//!    │  │     Start ┌───────┘ │ Backoff ◀───────────┼─┼─(again within the budget's window;
-//!    │  │           │         │   │                 │ │  the first time: Starting at once)
-//!    │  │       Failed ◀──────┼───┴─────────────────┘ │ (budget spent, or a permanent fault)
-//!    │  │                     │                       │
-//!    │  │                     │ Wake, Start           │
-//!    │  │   Rest              │                       │
-//!    └──┼────────────────▶ Dormant ◀──── Stopping { next: Dormant } ◀───────┘
-//!       │                                    │ Wake, Start
-//!       │ Down                               ▼
-//!    Stopping { next: Stopped } ◀──▶ Stopping { next: Starting } ── Down ──▶ Starting
-//!       ▲              Start, Stop
-//!       └────── Stop, from Starting and Ready (from Backoff, Failed and Dormant: Stopped at once)
+//!  Stopped ──Start──▶ Starting ──Up──▶ Ready ──Idle──▶ Stopping { Dormant } ──Down──▶ Dormant ──Wake, Start──▶ Starting
+//!     │                │    ▲            │
+//!    Rest         Down │    │ Due, Start │ Down, the first within the window
+//!     ▼                ▼    │            │ Lapsed, when the link has lasted    ──▶ Starting at once
+//!  Dormant            Backoff ◀──────────┤ Down, again within the window
+//!                      │                 │
+//!         budget spent ▼                 ▼
+//!                     Failed ◀── budget spent, or a fault that trying again cannot mend
+//!                      └── Due (the slow retry), Start ──▶ Starting
+//!
+//!  Starting, Ready ──Stop──▶ Stopping { Stopped } ──Down──▶ Stopped      Backoff, Failed, Dormant ──Stop──▶ Stopped
+//!  Stopping { any } ──Start──▶ Stopping { Starting } ──Down──▶ Starting  Stopping { any } ──Stop──▶ Stopping { Stopped }
+//!  Stopping { Dormant } ──Wake──▶ Stopping { Starting }
 //! ```
 //!
 //! The first start after a generation that was Ready has no delay. No state is for ever without somebody's will:

@@ -29,6 +29,8 @@ use super::stderr::StderrTail;
 const READ_BYTES: usize = 32 * 1024;
 /// Noise lines quoted in the log for one generation; the rest are only counted.
 const QUOTED_NOISE: u64 = 5;
+/// `error.data` of a refusal for want of room: a server that reads again does so quickly.
+const RETRY_SOON: &str = r#"{"retry_after":1}"#;
 /// How much of a noise line is quoted.
 const QUOTED_BYTES: usize = 200;
 
@@ -185,10 +187,15 @@ impl StdioLink {
 
     fn refusal(&self, refused: Refused) -> Fault {
         match refused {
-            Refused::Full(waiting) => Fault::not_delivered(
-                ErrorKind::Overloaded,
-                format!("server '{}' does not read its input; {waiting} bytes are waiting for it", self.name),
-            ),
+            Refused::Full(waiting) => {
+                let text = format!(
+                    "server '{}' does not read its input; {waiting} bytes are waiting for it",
+                    self.name
+                );
+                let mut fault = Fault::not_delivered(ErrorKind::Overloaded, text);
+                fault.error.data = Some(RETRY_SOON.to_owned());
+                fault
+            }
             Refused::Closed => {
                 Fault::not_delivered(ErrorKind::Unavailable, format!("server '{}' is stopping", self.name))
             }

@@ -11,6 +11,7 @@
 mod support;
 
 mod browser;
+mod faults;
 mod filters;
 mod letter;
 mod limits;

@@ -185,7 +185,8 @@ async fn a_call_past_its_timeout_is_withdrawn_at_the_server() {
 async fn a_status_of_the_server_is_never_a_status_for_the_client() {
     for era in ["legacy", "modern"] {
         let backend = Backend::start("scripted-server", &["--era", era]).await;
-        let gateway = behind(&backend, "").await;
+        // Every one of them has to arrive, however many before it failed.
+        let gateway = behind(&backend, "breaker = { failures = 1000 }\n").await;
         let (legacy, modern) = (Legacy::open(&gateway, "/mcp").await, Modern::new(&gateway, "/mcp"));
         for (status, code) in
             [(401, -31503), (403, -31503), (429, -31429), (500, -31502), (503, -31502), (302, -31503)]

@@ -246,6 +246,9 @@ struct Idle {
     timer: Pin<Box<Sleep>>,
 }
 
+/// What hyper says is next on a body; nothing at its end.
+type NextFrame = Option<Result<Frame<Bytes>, hyper::Error>>;
+
 /// Nothing came for so long.
 struct Silent(Duration);
 
@@ -259,7 +262,7 @@ impl Idle {
         idle: &mut Option<Idle>,
         body: &mut Incoming,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<hyper::Result<Frame<Bytes>>>, Silent>> {
+    ) -> Poll<Result<NextFrame, Silent>> {
         let frame = Pin::new(body).poll_frame(cx);
         let Some(idle) = idle else { return frame.map(Ok) };
         match frame {
