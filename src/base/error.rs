@@ -156,6 +156,8 @@ pub mod code {
     pub const INTERNAL_ERROR: i64 = -32603;
     /// MCP up to 2025-11-25, `server/resources`; modern peers never see it.
     pub const RESOURCE_NOT_FOUND: i64 = -32002;
+    /// MCP 2025-11-25, `client/elicitation`: the user must visit a URL first; modern peers never see it.
+    pub const URL_ELICITATION_REQUIRED: i64 = -32042;
     /// The code that SDKs of the legacy era send with 404 for a lost session.
     pub const SESSION_NOT_FOUND: i64 = -32001;
     /// MCP 2026-07-28, `HeaderMismatch`.

@@ -166,6 +166,7 @@ fn refuse_exposed(_: &Path, _: &fs::Metadata) -> Result<(), SealKeyError> {
 }
 
 #[cfg(all(test, unix))]
+#[expect(clippy::unwrap_used, reason = "clippy knows tests by `cfg(test)` alone")]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;

@@ -163,7 +163,12 @@ pub const KEYS: &[KeyDoc] = &[
     key("gateway.max_body", MESSAGE, Value("4MiB"), "The largest body of one request."),
     // Each costs a record of some hundred bytes; at the limit that is a few megabytes.
     key("gateway.max_sessions", SOME, Value("10000"), "The most sessions held at once."),
-    key("gateway.session_ttl", Kind::Duration(MS, YEAR), Value("24h"), "How long an idle session lives."),
+    key(
+        "gateway.session_ttl",
+        Kind::Duration(MS, YEAR),
+        Value("24h"),
+        "How long an idle session lives; after a restart its age counts.",
+    ),
     // An idle stream costs about 10 KiB and a descriptor.
     key("gateway.max_streams", SOME, Value("4096"), "The most event streams open at once."),
     key("gateway.max_in_flight", SOME, Value("4096"), "The most requests worked on at once."),
@@ -279,7 +284,12 @@ pub const KEYS: &[KeyDoc] = &[
     child("servers.*.cwd", Path, Nothing, "The program's working directory."),
     remote("servers.*.url", Kind::Url, Nothing, "The MCP endpoint to connect to."),
     remote("servers.*.headers.*", Kind::Secret, Nothing, "Headers sent with every request."),
-    remote("servers.*.ca_file", Path, Nothing, "A PEM file of certificate authorities to trust as well."),
+    remote(
+        "servers.*.ca_file",
+        Path,
+        Nothing,
+        "A PEM file of certificate authorities to trust instead of the system's.",
+    ),
     remote("servers.*.proxy", Text, Nothing, "The HTTP proxy to go through, such as \"http://proxy:3128\"."),
     key("servers.*.protocol", Choice(PROTOCOLS), Inherited, "Which era of MCP the server speaks."),
     key("servers.*.call_timeout", ANY_WAIT, Inherited, "How long one call may take."),

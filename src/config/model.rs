@@ -254,7 +254,7 @@ pub enum Transport {
         url: Url,
         /// Headers sent with every request, sorted by name; the values have been checked.
         headers: Vec<(HeaderName, Secret)>,
-        /// A PEM file of certificate authorities trusted besides the system's own.
+        /// A PEM file of certificate authorities trusted instead of the system's own.
         ca_file: Option<PathBuf>,
         /// An HTTP proxy to go through. It may hold a user name and a password.
         proxy: Option<String>,

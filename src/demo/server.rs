@@ -1,3 +1,5 @@
+//! The demo server's tools, resources and prompt, in rmcp's words.
+
 use std::time::{Duration, SystemTime};
 
 use rmcp::handler::server::tool::InputResponses;

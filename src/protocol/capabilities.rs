@@ -71,6 +71,11 @@ impl ClientCapabilities {
         }
     }
 
+    /// Whether a client can be sent to a URL.
+    pub fn visits_urls(self) -> bool {
+        self.has(URL)
+    }
+
     /// Whether a client can be asked anything.
     pub fn any(self) -> bool {
         self.0 != 0

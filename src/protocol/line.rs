@@ -50,7 +50,9 @@ impl LineBuffer {
                 }
                 None => {
                     self.searched = self.bytes.len();
-                    if self.searched > self.cap {
+                    // A carriage return at the end may belong to the line ending.
+                    let ending = usize::from(self.bytes.last() == Some(&b'\r'));
+                    if self.searched - ending > self.cap {
                         return Err(LineTooLong { cap: self.cap });
                     }
                     return Ok(None);
@@ -89,6 +91,7 @@ mod tests {
         assert!(lines(&[b"12345\n"], 5).is_ok());
         assert!(lines(&[b"123456\n"], 5).is_err());
         assert!(lines(&[b"123", b"456"], 5).is_err());
+        assert_eq!(lines(&[b"12345\r", b"\n"], 5).unwrap(), ["12345"]);
     }
 
     proptest! {

@@ -184,6 +184,9 @@ impl Envelope {
                 if !method.starts_with('"') {
                     return Err("\"method\" must be a string");
                 }
+                if method == "\"\"" {
+                    return Err("\"method\" must not be empty");
+                }
                 if method.contains('\\') {
                     return Err("\"method\" must not hold escapes");
                 }

@@ -103,7 +103,11 @@ impl Decoder {
     }
 
     fn next_line(&mut self) -> Result<Option<BytesMut>, EventTooLong> {
-        if self.at_start && self.pending.len() >= BOM.len() {
+        if self.at_start {
+            // The mark may come in pieces; nothing is looked for before it is known to be there or not.
+            if self.pending.len() < BOM.len() && BOM.starts_with(&self.pending) {
+                return Ok(None);
+            }
             if self.pending.starts_with(BOM) {
                 let _ = self.pending.split_to(BOM.len());
             }
@@ -117,7 +121,6 @@ impl Decoder {
         }
         match memchr::memchr2(b'\n', b'\r', &self.pending[self.searched..]) {
             Some(at) => {
-                self.at_start = false;
                 let mut line = self.pending.split_to(self.searched + at + 1);
                 self.searched = 0;
                 self.after_cr = line.last() == Some(&b'\r');
@@ -196,6 +199,15 @@ mod tests {
         let first = Event { name: "x".to_owned(), ..data("a\nb") };
         let second = Event { id: Some("1".to_owned()), retry: Some(250), ..Event::default() };
         assert_eq!(decode(&[stream]), [first, second]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_in_pieces_is_one() {
+        for cut in 1..4 {
+            let stream = b"\xEF\xBB\xBFdata: a\n\n";
+            assert_eq!(decode(&[&stream[..cut], &stream[cut..]]), [data("a")], "{cut}");
+        }
+        assert_eq!(decode(&[b"d", b"ata: a\n\n"]), [data("a")]);
     }
 
     #[test]

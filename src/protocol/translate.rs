@@ -85,7 +85,13 @@ pub fn request_to_modern(
             if !more.is_empty() {
                 insert_field(splice, text, span.clone(), Bytes::from(more.to_owned()));
             }
-            insert_field(splice, text, meta_span.clone(), Bytes::from(meta.to_owned()));
+            // What the client sent of these fields by itself gives way: a key that stands twice means nothing.
+            let ours = is_modern_field;
+            drop_fields(splice, text, meta_span.clone(), ours);
+            splice.insert(meta_span.start + 1, Bytes::from(meta.to_owned()));
+            if has_field(&text[meta_span.clone()], |name| !ours(name)) {
+                splice.insert(meta_span.start + 1, Bytes::from_static(b","));
+            }
         }
         (Some(span), None) => {
             insert_field(
@@ -105,13 +111,23 @@ pub fn request_to_modern(
 /// eras these fields would make a request modern, and an old one may refuse what it does not know.
 pub fn request_to_legacy(splice: &mut Splice, text: &str, params: &Params) {
     if let Some(meta) = &params.meta {
-        drop_fields(splice, text, meta.span.clone(), |name| {
-            matches!(
-                name,
-                key::PROTOCOL_VERSION | key::CLIENT_CAPABILITIES | key::CLIENT_INFO | key::LOG_LEVEL
-            )
-        });
+        drop_fields(splice, text, meta.span.clone(), is_modern_field);
     }
+}
+
+/// Whether `name` is a field of `_meta` that a modern request carries for itself.
+fn is_modern_field(name: &str) -> bool {
+    matches!(name, key::PROTOCOL_VERSION | key::CLIENT_CAPABILITIES | key::CLIENT_INFO | key::LOG_LEVEL)
+}
+
+/// Whether the object `object` has a field that `which` accepts.
+fn has_field(object: &str, which: impl Fn(&str) -> bool) -> bool {
+    let mut found = false;
+    let _ = skim::each_field(object, |name, _| {
+        found |= which(name);
+        Ok(())
+    });
+    found
 }
 
 /// Inserts the fields `fields` (JSON text without braces) at the front of the object at `object`.
@@ -222,6 +238,23 @@ mod tests {
         let expected =
             r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{ "progressToken":1},"name":"x"}}"#;
         assert_eq!(splice.to_bytes(0), expected);
+    }
+
+    #[test]
+    fn a_field_that_the_client_sent_by_itself_gives_way_to_ours() {
+        for (meta, expected) in [
+            (r#"{"io.modelcontextprotocol/clientInfo":{}}"#, r#"{"v":1}"#),
+            (r#"{"io.modelcontextprotocol/logLevel":"info","p":2}"#, r#"{"v":1,"p":2}"#),
+            (r#"{"p":2,"io.modelcontextprotocol/logLevel":"info"}"#, r#"{"v":1,"p":2}"#),
+        ] {
+            let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"m","params":{{"_meta":{meta}}}}}"#);
+            let message = Message::parse(Bytes::from(text.clone())).unwrap();
+            let params = Params::read(&message).unwrap();
+            let mut splice = Splice::new(message.text().clone());
+            request_to_modern(&mut splice, &text, &params, 0, r#""v":1"#, "");
+            let edited = Message::parse(splice.to_bytes(0)).unwrap();
+            assert_eq!(skim::field_text(edited.params(), "_meta"), Some(expected));
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::upstream::{Call, Delivery, Event, Fault};
 
 use super::limit::InFlight;
 use super::prepare::{self, Round};
-use super::question::{InputRequired, Question};
+use super::question::{InputRequired, Question, url_visits};
 use super::request::{Reply, Request};
 use super::resolve::Target;
 use super::state;
@@ -230,6 +230,11 @@ impl ClientCall {
         let mut status = 200;
         let text = reply.as_str();
         let payload = reply.payload_span().unwrap_or(0..0);
+        if reply.kind() == Kind::Error
+            && let Some(visits) = self.url_visits(reply)
+        {
+            return visits;
+        }
         if reply.kind() == Kind::Error {
             self.record(Outcome::UpstreamError);
             status = self.error_status(&mut splice, text, payload);
@@ -247,6 +252,26 @@ impl ClientCall {
             }
         }
         Reply { message: splice.to_bytes(0), status }
+    }
+
+    /// A legacy server's demand that the user visit a URL first, in the way of the modern era.
+    fn url_visits(&mut self, reply: &Message) -> Option<Reply> {
+        use crate::base::error::code;
+        let error = reply.payload();
+        let demands = skim::field_text(error, "code")?.parse() == Ok(code::URL_ELICITATION_REQUIRED);
+        if self.request.era == Era::Legacy || !demands {
+            return None;
+        }
+        if !self.request.capabilities.visits_urls() {
+            let needed = r#"{"requiredCapabilities":{"elicitation":{"url":{}}}}"#;
+            let text = "the server sends the user to a URL, for which the client declared no capability";
+            return Some(
+                self.fail(&Error::new(ErrorKind::MissingCapability, text).with_data(needed.to_owned())),
+            );
+        }
+        let result = url_visits(skim::field_text(error, "data").unwrap_or("{}"))?;
+        self.record(Outcome::Ok);
+        Some(Reply::result(&self.request.id, result.as_bytes()))
     }
 
     /// The state of a server that asks goes to the client under our own seal.
@@ -269,6 +294,11 @@ impl ClientCall {
         let span = payload.start + at.start..payload.start + at.end;
         match text[span.clone()].parse::<i64>() {
             Ok(code::RESOURCE_NOT_FOUND) => {
+                splice.replace(span, Bytes::from(code::INVALID_PARAMS.to_string()));
+                200
+            }
+            // What names no URL to visit is a refusal like any other.
+            Ok(code::URL_ELICITATION_REQUIRED) => {
                 splice.replace(span, Bytes::from(code::INVALID_PARAMS.to_string()));
                 200
             }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::base::{Error, ErrorKind};
-use crate::protocol::{ClientCapabilities, skim};
+use crate::protocol::{ClientCapabilities, method, skim};
 
 /// One question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,9 +73,36 @@ impl InputRequired {
     }
 }
 
+/// The result by which a modern client is sent to the URLs that a legacy server's `-32042` names; `None` if the error
+/// names none. `data` is the error's, raw JSON. The client repeats its call when the user is back, and the server,
+/// which keeps the state of such a visit itself, goes on.
+pub(super) fn url_visits(data: &str) -> Option<String> {
+    let visits = skim::field_text(data, "elicitations")?;
+    let mut requests = Vec::new();
+    skim::each_element(visits, |span| {
+        let key = format!("url-{}", requests.len() + 1);
+        requests.push(format!(r#""{key}":{{"method":"{}","params":{}}}"#, method::ELICIT, &visits[span]));
+        Ok(())
+    })
+    .ok()?;
+    let asked = requests.join(",");
+    (!requests.is_empty())
+        .then(|| format!(r#"{{"resultType":"input_required","inputRequests":{{{asked}}}}}"#))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_legacy_servers_urls_become_questions() {
+        let data = r#"{"elicitations":[{"mode":"url","elicitationId":"e","url":"https://x","message":"m"}]}"#;
+        let asking = InputRequired::read(&url_visits(data).unwrap()).unwrap();
+        assert_eq!(asking.questions.len(), 1);
+        assert!(asking.check(ClientCapabilities::read(r#"{"elicitation":{"url":{}}}"#)).is_ok());
+        assert!(asking.check(ClientCapabilities::read(r#"{"elicitation":{}}"#)).is_err());
+        assert_eq!(url_visits("{}"), None);
+    }
 
     #[test]
     fn a_result_that_asks_is_read_and_any_other_is_not() {

@@ -76,7 +76,7 @@ pub struct Session {
 
 /// How often idle sessions are looked for.
 const REAP_EVERY: Duration = Duration::from_secs(60);
-/// Sessions looked at for one that can make room, when the cap is reached. A sample is enough: an evicted session
+/// Idle sessions among which the oldest makes room when the cap is reached. A sample is enough: an evicted session
 /// comes back by its id.
 const EVICTION_SAMPLE: usize = 64;
 
@@ -207,8 +207,8 @@ impl Sessions {
     fn make_room(&self, live: &mut HashMap<Arc<str>, Arc<Session>>) -> Result<(), Error> {
         let oldest = live
             .values()
-            .take(EVICTION_SAMPLE)
             .filter(|session| session.is_idle())
+            .take(EVICTION_SAMPLE)
             .min_by_key(|session| session.last_used.load(Ordering::Relaxed))
             .map(|session| Arc::clone(&session.id));
         match oldest {

@@ -201,38 +201,4 @@ mod tests {
         assert!(!counts(ErrorKind::Overloaded, Some(429)), "a server that says so is well");
         assert!(!counts(ErrorKind::Unavailable, Some(401)) && !counts(ErrorKind::ServerFailed, Some(404)));
     }
-
-    /// `cargo test --release --lib what_the_breaker_costs -- --ignored --nocapture`
-    #[test]
-    #[ignore = "a measurement, not a test"]
-    fn what_the_breaker_costs() {
-        const ROUNDS: u32 = 5_000_000;
-        let policy = Policy {
-            failures: 3,
-            failure_share: 50,
-            window: std::time::Duration::from_secs(30),
-            open: std::time::Duration::from_secs(30),
-            half_open_max_calls: 1,
-            success_threshold: 1,
-        };
-        let fuse = Fuse::new(&ServerName::new("s").unwrap(), policy);
-        let round = |now: Instant| {
-            let ticket = fuse.admit(now).unwrap();
-            fuse.with(|breaker| breaker.succeed(ticket, now));
-        };
-        let start = Instant::now();
-        let now = Instant::now();
-        (0..ROUNDS).for_each(|_| round(now));
-        eprintln!("one call: {:?}", start.elapsed() / ROUNDS);
-        let start = Instant::now();
-        (0..ROUNDS).for_each(|_| round(Instant::now()));
-        eprintln!("one call with its reading of the clock: {:?}", start.elapsed() / ROUNDS);
-        let start = Instant::now();
-        std::thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| (0..ROUNDS).for_each(|_| round(now)));
-            }
-        });
-        eprintln!("one call, two threads at it: {:?}", start.elapsed() / ROUNDS);
-    }
 }

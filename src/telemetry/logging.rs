@@ -149,6 +149,7 @@ fn priority(level: Level) -> u8 {
 }
 
 #[cfg(all(test, unix))]
+#[expect(clippy::unwrap_used, reason = "clippy knows tests by `cfg(test)` alone")]
 mod tests {
     use super::*;
     use std::fs::{self, File};

@@ -33,9 +33,7 @@ fn halt(pid: u64) {
 /// The value of a metric, with its labels as they are written.
 async fn metric(gateway: &Gateway, name: &str) -> Option<f64> {
     let reply = gateway.get("/metrics", &[]).await;
-    let value =
-        reply.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
-    value
+    reply.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
 }
 
 async fn echo(client: &Legacy, server: &str) -> Value {

@@ -80,7 +80,7 @@ async fn an_exit_during_a_call_is_named_with_its_status() {
 
 #[tokio::test]
 async fn a_child_that_closes_its_stdout_is_replaced() {
-    // Discovery, the list and the acknowledgement of `subscriptions/listen` are three messages; five let one call pass.
+    // The refused probe, the handshake and the list are three messages; the fourth is the last.
     let gateway = Gateway::start(&scripted("s", &["--era", "legacy", "--close-stdout-after", "4"])).await;
     let client = Legacy::open(&gateway, "/mcp").await;
     let mut broken = 0;
@@ -90,7 +90,7 @@ async fn a_child_that_closes_its_stdout_is_replaced() {
             None => assert_eq!(text_of(&answer), round.to_string()),
             Some(_) => {
                 broken += 1;
-                // A second server is up only after its own handshake; further failures may name its start.
+                // The link broke under the call, or the next life is not up yet.
                 assert!([-31502, -31503].contains(&code_of(&answer)), "{answer}");
                 assert!(message_of(&answer).contains("'s'"), "{answer}");
                 if broken > 2 {

@@ -203,7 +203,7 @@ mod tests {
             for count in 1..=1_234_u64 {
                 call.advance();
                 let body = body(call.bytes());
-                let id = 100_007_00_000_000 + count;
+                let id = 10_000_700_000_000 + count;
                 assert_eq!(body["id"], id);
                 assert_eq!(body["params"]["arguments"]["text"], format!("echo {id} xxx"));
                 assert_eq!(call.id(), id.to_string().as_bytes());

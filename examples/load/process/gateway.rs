@@ -80,6 +80,7 @@ impl Gateway {
         while tokio::net::TcpStream::connect(address).await.is_err() {
             self.still_starting(limit, "does not listen")?;
             // Refused at once on loopback: yielding would burn the core that the gateway starts on.
+            #[expect(clippy::disallowed_methods, reason = "tokio's timer is a millisecond coarse")]
             std::thread::sleep(Duration::from_micros(200));
         }
         Ok(())

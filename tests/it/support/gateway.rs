@@ -94,9 +94,7 @@ impl Gateway {
     /// The value of a metric without labels.
     pub async fn metric(&self, name: &str) -> Option<f64> {
         let metrics = self.get("/metrics", &[]).await;
-        let value =
-            metrics.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
-        value
+        metrics.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
     }
 
     /// Waits until so many requests are in flight.

@@ -1,0 +1,70 @@
+//! From arguments to an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::config::{self, Flag, Sources};
+use crate::{app, demo};
+
+use super::arguments::{Arguments, Command, Serve};
+use super::exit;
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.command {
+        None => serve(arguments.serve),
+        Some(Command::Serve(serve_arguments)) => serve(serve_arguments.over(arguments.serve)),
+        Some(Command::DemoServer) => demo_server(),
+    }
+}
+
+fn serve(arguments: Serve) -> ExitCode {
+    let mut flags = Vec::new();
+    if let Some(listen) = &arguments.listen {
+        flags.push(Flag::new("--listen", "gateway.listen", listen));
+    }
+    if let Some(folder) = &arguments.data_dir {
+        flags.push(Flag::new("--data-dir", "gateway.data_dir", folder.to_string_lossy()));
+    }
+    let sources = match Sources::of_process(arguments.config, flags) {
+        Ok(sources) => sources,
+        Err(error) => return fail(exit::FAILURE, &format!("cannot find out where this program is: {error}")),
+    };
+    let loaded = match config::load(sources) {
+        Ok(loaded) => loaded,
+        Err(faults) => {
+            say(&faults.to_string());
+            return ExitCode::from(exit::CONFIGURATION);
+        }
+    };
+    match app::run(loaded.config, say) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail(exit::FAILURE, &failure.to_string()),
+    }
+}
+
+fn demo_server() -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(exit::FAILURE, &error.to_string()),
+    };
+    match runtime.block_on(demo::run()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(exit::FAILURE, &error.to_string()),
+    }
+}
+
+fn fail(code: u8, message: &str) -> ExitCode {
+    say(&format!("error: {message}\n"));
+    ExitCode::from(code)
+}
+
+#[expect(clippy::print_stderr, reason = "this is the room that talks to the person at the terminal")]
+fn say(text: &str) {
+    eprint!("{text}");
+    if !text.ends_with('\n') {
+        eprintln!();
+    }
+}
