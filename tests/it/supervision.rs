@@ -320,7 +320,7 @@ async fn a_server_that_reads_nothing_costs_its_callers_an_error_and_others_nothi
     // It shakes hands, lists its tool, and then never reads again.
     let case = r#"*'"tools/call"'*) exec sleep 1000 ;;"#;
     let config = shell("deaf", r#""tools":{}"#, case)
-        + "call_timeout = \"1s\"\nstop_grace = \"100ms\"\n"
+        + "call_timeout = \"4s\"\nstop_grace = \"100ms\"\n"
         + &scripted("fine", &[]);
     let gateway = Gateway::start(&config).await;
     let client = Legacy::open(&gateway, "/mcp").await;
@@ -331,7 +331,8 @@ async fn a_server_that_reads_nothing_costs_its_callers_an_error_and_others_nothi
     }
     let started = Instant::now();
     assert_eq!(client.text("fine__echo", json!({ "message": "fine" })).await, "fine");
-    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    // Before any of the others has been given up.
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
     while let Some(answer) = timeout(Duration::from_secs(10), calls.join_next()).await.expect("in time") {
         let answer = answer.unwrap();
         assert!([-31504, -31429].contains(&code_of(&answer)), "{answer}");
