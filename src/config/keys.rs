@@ -350,6 +350,12 @@ pub const KEYS: &[KeyDoc] = &[
         "The most files each of its processes opens.",
     ),
     child(
+        "servers.*.limits.processes",
+        SOME,
+        Nothing,
+        "The most processes and threads of the child and all that it starts, by a cgroup (Delegate=pids).",
+    ),
+    child(
         "servers.*.stop_grace",
         ANY_GRACE,
         Inherited,

@@ -190,7 +190,7 @@ pub struct Breaker {
     pub success_threshold: usize,
 }
 
-/// What each process of a child may use. Without a value, what the gateway itself may use.
+/// What a child may use: each process, or all together. Without a value, what the gateway itself may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
     /// Memory in bytes.
@@ -199,6 +199,8 @@ pub struct Limits {
     pub cpu: Option<Duration>,
     /// Open files and sockets.
     pub open_files: Option<usize>,
+    /// Processes and threads of the child and all below it together.
+    pub processes: Option<usize>,
 }
 
 /// Which era of the protocol a server speaks.

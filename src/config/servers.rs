@@ -98,6 +98,7 @@ fn limits(reader: &mut Reader<'_>, name: &str) -> Limits {
     Limits {
         memory: reader.leaf(&key("memory")).map(|_| reader.size(&key("memory"))),
         cpu: reader.leaf(&key("cpu")).map(|leaf| reader.length(leaf)),
+        processes: reader.leaf(&key("processes")).map(|_| reader.count(&key("processes"))),
         open_files: reader.leaf(&key("open_files")).map(|_| reader.count(&key("open_files"))),
     }
 }

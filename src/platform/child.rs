@@ -14,8 +14,9 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::{oneshot, watch};
 
+use super::cgroup::{Group, NotDelegated};
 use super::order::{self, Order, REPORT_BYTES, Report};
-use super::{Exit, SpawnError, process_table};
+use super::{Cgroups, Exit, SpawnError, process_table};
 
 /// What `argv[0]` of a keeper says, whatever path it is started from.
 const PROGRAM_NAME: &str = "trunkline";
@@ -37,7 +38,8 @@ pub struct ChildSpec {
     pub limits: Limits,
 }
 
-/// Limits on one server process. Each of its own children gets the same, not a share.
+/// Limits on one server process. Each of its own children gets the same, not a share; only the number of processes
+/// is for all together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Heap and other private data (`RLIMIT_DATA`).
@@ -46,6 +48,8 @@ pub struct Limits {
     pub cpu_seconds: Option<u64>,
     /// Open files and sockets (`RLIMIT_NOFILE`).
     pub open_files: Option<u64>,
+    /// Processes of the server and everything below it, each thread counted, by a control group.
+    pub processes: Option<u64>,
 }
 
 /// A server that runs.
@@ -61,6 +65,8 @@ pub struct Spawned {
     pub stdout: ChildStdout,
     /// Reads its standard error. It must be read: a server stops when the pipe is full.
     pub stderr: ChildStderr,
+    /// Why the limit on processes does not hold, if one was wanted: a clause for people.
+    pub unbounded: Option<String>,
     /// The hold on its life.
     pub process: Process,
 }
@@ -123,27 +129,46 @@ impl Process {
 ///
 /// If the returned future is dropped, everything that was started by then dies.
 pub async fn spawn(exe: &Path, spec: &ChildSpec) -> Result<Spawned, SpawnError> {
+    spawn_among(&Cgroups::of_system(), exe, spec).await
+}
+
+/// As [`spawn`], with the place where control groups are made.
+pub async fn spawn_among(cgroups: &Cgroups, exe: &Path, spec: &ChildSpec) -> Result<Spawned, SpawnError> {
     let own = |error| SpawnError::own(spec, error);
-    let (length, order) = encode(spec).map_err(own)?;
+    let (group, refused) = match spec.limits.processes.map(|most| cgroups.make(&spec.label, most)) {
+        Some(Ok(group)) => (Some(group), None),
+        Some(Err(reason)) => (None, Some(reason)),
+        None => (None, None),
+    };
+    let (length, order) = encode(spec, group.as_ref()).map_err(own)?;
     let (stdin, stdout, stderr, lifeline, keeper) = start_keeper(exe, spec, length).map_err(own)?;
     let (from_keeper, mut to_keeper) = lifeline.into_split();
     let keeper_pid = keeper.id().unwrap_or_default();
     let (phase, watched) = watch::channel(Phase::Alive);
     let (started, start) = oneshot::channel();
-    tokio::spawn(follow(keeper, from_keeper, started, phase));
+    tokio::spawn(follow(keeper, group, from_keeper, started, phase));
 
     to_keeper.write_all(&order).await.map_err(own)?;
     match start.await {
-        Ok(Ok(pid)) => {
+        Ok(Ok(Start { pid, not_entered })) => {
             let process = Process { lifeline: to_keeper, phase: watched };
-            Ok(Spawned { pid, keeper: keeper_pid, stdin, stdout, stderr, process })
+            let not_entered = not_entered.map(|error| NotDelegated::not_entered(&error));
+            let unbounded = refused.or(not_entered).map(|reason| reason.to_string());
+            Ok(Spawned { pid, keeper: keeper_pid, stdin, stdout, stderr, unbounded, process })
         }
         Ok(Err(failure)) => Err(SpawnError::reported(spec, failure).await),
         Err(_) => Err(own(io::Error::other("it exited before it started the program"))),
     }
 }
 
-fn encode(spec: &ChildSpec) -> io::Result<(u32, Vec<u8>)> {
+/// What the keeper says of a start.
+struct Start {
+    pid: u32,
+    /// Why it could not enter the control group.
+    not_entered: Option<io::Error>,
+}
+
+fn encode(spec: &ChildSpec, group: Option<&Group>) -> io::Result<(u32, Vec<u8>)> {
     let bytes = Order {
         program: spec.program.clone(),
         args: spec.args.clone(),
@@ -152,6 +177,7 @@ fn encode(spec: &ChildSpec) -> io::Result<(u32, Vec<u8>)> {
         memory_bytes: spec.limits.memory_bytes,
         cpu_seconds: spec.limits.cpu_seconds,
         open_files: spec.limits.open_files,
+        group: group.map(|group| group.directory().into()),
     }
     .encode();
     let length = u32::try_from(bytes.len()).map_err(|_| {
@@ -205,19 +231,25 @@ enum Phase {
 /// [`Process`] is dropped, until the keeper has done its work.
 async fn follow(
     mut keeper: Child,
+    control: Option<Group>,
     mut reports: OwnedReadHalf,
-    started: oneshot::Sender<Result<u32, Report>>,
+    started: oneshot::Sender<Result<Start, Report>>,
     phase: watch::Sender<Phase>,
 ) {
     let mut started = Some(started);
     let mut group = None;
     let mut exit = None;
+    let mut not_entered = None;
     let mut bytes = [0; REPORT_BYTES];
     while reports.read_exact(&mut bytes).await.is_ok() {
         let outcome = match Report::decode(bytes) {
             Some(Report::Started(pid)) => {
                 group = Pid::from_raw(pid);
-                Ok(pid.unsigned_abs())
+                Ok(Start { pid: pid.unsigned_abs(), not_entered: not_entered.take() })
+            }
+            Some(Report::Unbounded(errno)) => {
+                not_entered = Some(io::Error::from_raw_os_error(errno));
+                continue;
             }
             Some(Report::Exited(code)) => {
                 phase.send_replace(Phase::Ended(*exit.insert(Exit::Code(code))));
@@ -243,5 +275,6 @@ async fn follow(
     }
     // An error would mean that it has been waited for already.
     let _ = keeper.wait().await;
+    drop(control);
     phase.send_replace(Phase::Gone(exit.unwrap_or(Exit::Lost)));
 }

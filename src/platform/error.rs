@@ -124,7 +124,9 @@ impl SpawnError {
                 return Self::BadCwd { program, cwd, reason: io::Error::from_raw_os_error(errno) };
             }
             Report::BadProgram(errno) => errno,
-            Report::Started(_) | Report::Exited(_) | Report::Signalled(_) => Errno::PROTO.raw_os_error(),
+            Report::Started(_) | Report::Unbounded(_) | Report::Exited(_) | Report::Signalled(_) => {
+                Errno::PROTO.raw_os_error()
+            }
         };
         let reason = io::Error::from_raw_os_error(errno);
         match Errno::from_raw_os_error(errno) {

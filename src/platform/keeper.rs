@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{self, ExitCode, Stdio};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use rustix::process::{
 };
 
 use super::order::{self, Command, Order, Pipes, Report};
-use super::{process_table, setup};
+use super::{cgroup, process_table, setup};
 
 /// What the keeper shows as its name in process lists, so that a kill by the gateway's name does not meet it.
 #[cfg(target_os = "linux")]
@@ -54,6 +55,10 @@ fn run() -> io::Result<()> {
     let lifeline = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     prepare()?;
     let Some((order, pipes)) = order::receive(&lifeline)? else { return Ok(()) };
+    let group = order.group.as_deref().map(Path::new);
+    if let Some(Err(error)) = group.map(cgroup::enter) {
+        (&lifeline).write_all(&Report::Unbounded(number(&error)).encode())?;
+    }
     match start(&order, pipes) {
         Ok(child) => {
             let mut keeper = Keeper { lifeline, child, reported: false };
@@ -62,6 +67,9 @@ fn run() -> io::Result<()> {
             keeper.sweep();
         }
         Err(failure) => (&lifeline).write_all(&failure.encode())?,
+    }
+    if let Some(group) = group {
+        cgroup::leave(group);
     }
     Ok(())
 }

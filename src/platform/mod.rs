@@ -22,6 +22,7 @@
 //! - An exit is reported when it happens. It is waited for, never looked for.
 //! - Whatever a server leaves behind when it exits is killed.
 //! - No zombie stays, neither of the keeper nor (in the keeper) of orphans that the server left.
+//! - A limit on processes holds from the server's first moment, or the caller is told why it does not.
 //! - The child gets the environment it was given and nothing else, an empty signal mask, the default dispositions
 //!   of the signals that end programs, a process group of its own, and three descriptors.
 //!
@@ -48,6 +49,7 @@
 //! service manager's control group is the belt for that case. The keeper is deaf to the signals that are sent to
 //! whole groups (INT, TERM, HUP, QUIT), so only SIGKILL does it.
 
+mod cgroup;
 mod child;
 mod environment;
 mod error;
@@ -60,7 +62,8 @@ mod program;
 mod setup;
 mod usage;
 
-pub use child::{ChildSpec, Limits, Process, Spawned, spawn};
+pub use cgroup::Cgroups;
+pub use child::{ChildSpec, Limits, Process, Spawned, spawn, spawn_among};
 pub use environment::base_environment;
 pub use error::{Searched, SpawnError};
 pub use exit::Exit;

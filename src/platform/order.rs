@@ -38,6 +38,8 @@ pub(super) struct Order {
     pub(super) memory_bytes: Option<u64>,
     pub(super) cpu_seconds: Option<u64>,
     pub(super) open_files: Option<u64>,
+    /// Directory of the control group to enter first.
+    pub(super) group: Option<OsString>,
 }
 
 impl Order {
@@ -49,6 +51,7 @@ impl Order {
         for limit in [self.memory_bytes, self.cpu_seconds, self.open_files] {
             out.list(limit.map(u64::to_be_bytes).iter().map(<[u8; 8]>::as_slice));
         }
+        out.list(self.group.iter().map(|group| group.as_bytes()));
         out.list(self.args.iter().map(|arg| arg.as_bytes()));
         out.list(self.env.iter().flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]));
         out.0
@@ -64,13 +67,23 @@ impl Order {
             None => Some(None),
         };
         let (memory_bytes, cpu_seconds, open_files) = (limit()?, limit()?, limit()?);
+        let group = input.list()?.into_iter().next();
         let args = input.list()?;
         let mut env = Vec::new();
         let mut variables = input.list()?.into_iter();
         while let Some(key) = variables.next() {
             env.push((key, variables.next()?));
         }
-        input.0.is_empty().then_some(Self { program, args, env, cwd, memory_bytes, cpu_seconds, open_files })
+        input.0.is_empty().then_some(Self {
+            program,
+            args,
+            env,
+            cwd,
+            memory_bytes,
+            cpu_seconds,
+            open_files,
+            group,
+        })
     }
 }
 
@@ -161,6 +174,8 @@ pub(super) enum Report {
     BadCwd(i32),
     /// The program could not be started; the system's error number.
     BadProgram(i32),
+    /// The control group could not be entered, and the server starts without; the system's error number.
+    Unbounded(i32),
     /// The server exited with this status.
     Exited(i32),
     /// The server was killed by this signal.
@@ -173,6 +188,7 @@ impl Report {
             Self::Started(pid) => (b'P', pid),
             Self::BadCwd(errno) => (b'C', errno),
             Self::BadProgram(errno) => (b'X', errno),
+            Self::Unbounded(errno) => (b'U', errno),
             Self::Exited(code) => (b'E', code),
             Self::Signalled(signal) => (b'S', signal),
         };
@@ -186,6 +202,7 @@ impl Report {
             b'P' => Self::Started(number),
             b'C' => Self::BadCwd(number),
             b'X' => Self::BadProgram(number),
+            b'U' => Self::Unbounded(number),
             b'E' => Self::Exited(number),
             b'S' => Self::Signalled(number),
             _ => return None,
@@ -247,6 +264,7 @@ mod tests {
             memory_bytes: Some(u64::MAX),
             cpu_seconds: None,
             open_files: Some(64),
+            group: Some("/sys/fs/cgroup/g".into()),
         };
         for order in [full, Order::default()] {
             assert_eq!(Order::decode(&order.encode()), Some(order));
@@ -264,7 +282,13 @@ mod tests {
 
     #[test]
     fn a_report_arrives_as_it_was_sent() {
-        for report in [Report::Started(7), Report::BadCwd(2), Report::BadProgram(13), Report::Exited(-1)] {
+        for report in [
+            Report::Started(7),
+            Report::BadCwd(2),
+            Report::BadProgram(13),
+            Report::Unbounded(95),
+            Report::Exited(-1),
+        ] {
             assert_eq!(Report::decode(report.encode()), Some(report));
         }
         assert_eq!(Report::decode(*b"?0000"), None);

@@ -133,6 +133,9 @@ async fn run_child(context: Context) -> Ended {
         }
     };
     debug!(server = %config.name, generation = context.number, pid = spawned.pid, "started");
+    if let Some(reason) = &spawned.unbounded {
+        warn!(server = %config.name, "limits.processes has no effect: {reason}");
+    }
     context.shared.status.send_modify(|status| status.pid = Some(spawned.pid));
     let pipes = (spawned.stdin, spawned.stdout, spawned.stderr);
     let tasks = TaskTracker::new();

@@ -48,6 +48,7 @@ pub(super) fn child_spec(server: &config::Server, surroundings: &Surroundings) -
             // The system counts whole seconds, and takes 0 for one.
             cpu_seconds: server.limits.cpu.map(|time| time.as_secs().max(1)),
             open_files: server.limits.open_files.map(|files| files as u64),
+            processes: server.limits.processes.map(|processes| processes as u64),
         },
     }
 }

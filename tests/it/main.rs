@@ -11,6 +11,7 @@
 mod support;
 
 mod browser;
+mod cgroup;
 mod faults;
 mod filters;
 mod letter;

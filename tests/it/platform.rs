@@ -188,7 +188,8 @@ async fn a_server_gets_what_it_was_given_and_nothing_else() {
 #[tokio::test]
 async fn limits_hold_for_the_server() {
     let mut spec = spec("limits", "ulimit -n; ulimit -t; ulimit -d");
-    spec.limits = Limits { memory_bytes: Some(256 << 20), cpu_seconds: Some(77), open_files: Some(33) };
+    let (memory_bytes, cpu_seconds, open_files) = (Some(256 << 20), Some(77), Some(33));
+    spec.limits = Limits { memory_bytes, cpu_seconds, open_files, processes: None };
     let mut server = spawn(Path::new(PROGRAM), &spec).await.expect("started");
     let mut said = String::new();
     within(server.stdout.read_to_string(&mut said)).await.expect("read");

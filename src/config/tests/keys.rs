@@ -120,6 +120,7 @@ const ROWS: &[Row] = &[
     ("servers.a.limits.memory", "\"8MiB\"", of_child!(limits.memory), "Some(8388608)"),
     ("servers.a.limits.cpu", "\"1m\"", of_child!(limits.cpu), "Some(60s)"),
     ("servers.a.limits.open_files", "64", of_child!(limits.open_files), "Some(64)"),
+    ("servers.a.limits.processes", "32", of_child!(limits.processes), "Some(32)"),
     (
         "servers.a.tools.timeouts.get_a",
         "\"2m\"",
