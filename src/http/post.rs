@@ -1,6 +1,7 @@
 //! `POST`: one message in; one JSON object out, or a stream once something precedes the answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -28,7 +29,8 @@ pub async fn answer(front: &Arc<Front>, endpoint: Endpoint, request: Request<Inc
     if !is_json(&head.headers) {
         return reply::status(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
-    let text = match collect(body, front.max_body).await {
+    let collected = tokio::time::timeout(BODY_TIMEOUT, collect(body, front.max_body)).await;
+    let text = match collected.unwrap_or_else(|_| Err(too_slow())) {
         Ok(text) => text,
         Err(error) => return reply::refusal(&error, Era::Legacy),
     };
@@ -246,7 +248,27 @@ impl Accepts {
 }
 
 async fn run(front: &Arc<Front>, request: Routed, ticket: Option<Ticket>, accepts: Accepts) -> FrontResponse {
-    match front.router.dispatch(request).await {
+    let (id, era) = (request.id.clone(), request.era);
+    let withdrawn = async {
+        match &ticket {
+            Some(ticket) => ticket.cancelled().await,
+            None => std::future::pending().await,
+        }
+    };
+    // A call that waits for its server to come up can be withdrawn, and then never reaches it.
+    let answer = tokio::select! {
+        biased;
+        answer = front.router.dispatch(request) => answer,
+        () = withdrawn => {
+            let error = Error::new(ErrorKind::Cancelled, "the call was cancelled by its client");
+            return reply::reply(Reply::error(Some(&id), &error, era));
+        }
+        () = front.abort.cancelled() => {
+            let error = Error::new(ErrorKind::ShuttingDown, "the gateway is shutting down");
+            return reply::reply(Reply::error(Some(&id), &error, era));
+        }
+    };
+    match answer {
         Answer::Ready(ready) if accepts.json => reply::reply(ready),
         Answer::Ready(ready) => stream::single(ready),
         Answer::Call(call) => {
@@ -265,6 +287,13 @@ fn is_json(headers: &HeaderMap) -> bool {
 fn mirrored_params(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
     let mirrored = headers.iter().filter(|(name, _)| name.as_str().starts_with(header::PARAM_PREFIX));
     mirrored.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// How long a body may take to arrive: as long as a head.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+fn too_slow() -> Error {
+    Error::new(ErrorKind::InvalidRequest, format!("the body did not arrive within {BODY_TIMEOUT:?}"))
 }
 
 /// The body, without a copy if it comes in one piece.

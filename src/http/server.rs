@@ -54,6 +54,11 @@ pub async fn serve(front: Arc<Front>, listener: TcpListener, connections: usize,
 /// Bytes of headers that a request may have: twice what common servers allow, since tools may mirror parameters.
 const MAX_HEADERS: u32 = 32 * 1024;
 
+/// How often a silent HTTP/2 client is asked whether it is still there, and how long it may take to answer.
+const HTTP2_PING: Duration = Duration::from_secs(20);
+/// Exchanges at once on one HTTP/2 connection: what RFC 9113 §6.5.2 recommends at least.
+const HTTP2_STREAMS: u32 = 100;
+
 /// HTTP/1.1 and h2c on one port. The first bytes tell them apart; hyper-util's own detection reads them into a second
 /// buffer, which costs an idle connection 8 KB.
 struct Protocols {
@@ -67,6 +72,10 @@ impl Protocols {
         http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEADERS as usize);
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2.timer(TokioTimer::new()).max_header_list_size(MAX_HEADERS);
+        http2
+            .keep_alive_interval(HTTP2_PING)
+            .keep_alive_timeout(HTTP2_PING)
+            .max_concurrent_streams(HTTP2_STREAMS);
         Protocols { http1, http2 }
     }
 }

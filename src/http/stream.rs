@@ -171,14 +171,22 @@ async fn ask(
         }
         Ok(answers)
     };
-    let answers = tokio::select! {
-        answers = tokio::time::timeout(ANSWER_LIMIT, answers) => {
-            answers.unwrap_or_else(|_| Err(gone("the client took more than ten minutes")))?
-        }
-        () = ticket.cancelled() => return Err(gone("the client has cancelled the call")),
-        () = front.abort.cancelled() => return Err(gone("the gateway is shutting down")),
+    let resumed = async {
+        let answers = tokio::time::timeout(ANSWER_LIMIT, answers).await;
+        call.resume(answers.unwrap_or_else(|_| Err(gone("the client took more than ten minutes")))?).await
     };
-    call.resume(answers).await
+    tokio::pin!(resumed);
+    loop {
+        tokio::select! {
+            resumed = &mut resumed => return resumed,
+            () = ticket.cancelled() => return Err(gone("the client has cancelled the call")),
+            () = front.abort.cancelled() => return Err(gone("the gateway is shutting down")),
+            // While a person thinks, proxies must not take the stream for dead.
+            () = tokio::time::sleep(KEEP_ALIVE_EVERY) => {
+                let _ = writer.push_if_idle(sse::KEEP_ALIVE);
+            }
+        }
+    }
 }
 
 /// The next step of a call, or its end because the client or the gateway withdraws it.
@@ -196,12 +204,13 @@ async fn next(
     };
     tokio::select! {
         biased;
-        step = call.next(patience) => step,
+        // The withdrawal first: a server that floods must not be able to put it off.
         () = withdrawn => {
             Step::Done(call.withdraw(&Error::new(ErrorKind::Cancelled, "the call was cancelled by its client")))
         }
         () = front.abort.cancelled() => {
             Step::Done(call.withdraw(&Error::new(ErrorKind::ShuttingDown, "the gateway is shutting down")))
         }
+        step = call.next(patience) => step,
     }
 }

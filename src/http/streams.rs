@@ -1,6 +1,7 @@
 //! Streams that are not a call's: a legacy client's GET, a modern client's `subscriptions/listen`; and DELETE.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::header::ACCEPT;
@@ -77,7 +78,7 @@ pub async fn listen(
         resources: wants("resourcesListChanged"),
     };
     let watched = Arc::new(Watched::default());
-    let mut uris = Vec::new();
+    let mut uris = BTreeSet::new();
     if let Some(asked) = skim::field_text(filter, "resourceSubscriptions") {
         // What is no list of strings subscribes to nothing, and the acknowledgement says so.
         let _ = skim::each_element(asked, |span| {
@@ -87,12 +88,13 @@ pub async fn listen(
     }
     for uri in uris {
         // What cannot be subscribed to is missing in the acknowledgement.
-        if let Ok(subscription) = front.router.subscribe_to(endpoint, &uri).await
+        if let Ok(subscription) = front.router.subscribe_to(endpoint, &uri)
             && let Err(error) = watched.add(subscription)
         {
             return reply::reply(Reply::error(Some(&id), &error, Era::Modern));
         }
     }
+    watched.settled().await;
     match front.hub.listen(server_of(endpoint), wants, watched, Some(id.clone())) {
         Ok(listening) => reply::events(FrontBody::Changes { listening, _hold: None }),
         Err(error) => reply::reply(Reply::error(Some(&id), &error, Era::Modern)),

@@ -46,6 +46,8 @@ pub struct Params {
     pub notifications: Option<Span>,
     /// `requestState` (multi round-trip requests).
     pub request_state: Option<Span>,
+    /// `arguments` (tools, prompts).
+    pub arguments: Option<Span>,
     /// `taskId` (the tasks extension).
     pub task_id: Option<Span>,
     /// `_meta`.
@@ -99,6 +101,7 @@ impl Params {
                 "progressToken" => &mut params.progress_token,
                 "level" => &mut params.level,
                 "notifications" => &mut params.notifications,
+                "arguments" => &mut params.arguments,
                 "taskId" => &mut params.task_id,
                 "requestState" => &mut params.request_state,
                 "_meta" => &mut meta,

@@ -80,31 +80,37 @@ pub fn request_to_modern(
     more: &str,
 ) {
     let comma = if more.is_empty() { "" } else { "," };
-    match (&params.span, &params.meta) {
-        (Some(span), Some(Meta { span: meta_span, .. })) => {
-            if !more.is_empty() {
-                insert_field(splice, text, span.clone(), Bytes::from(more.to_owned()));
-            }
+    let Some(span) = params.span.clone() else {
+        let added = format!(r#","params":{{"_meta":{{{meta}}}{comma}{more}}}"#);
+        return splice.insert(behind, Bytes::from(added));
+    };
+    // Rounds of questions are the gateway's to keep for a legacy client: what it sends of them by itself is no
+    // server's state, and must not pass for it.
+    drop_fields(splice, text, span.clone(), is_round_field);
+    let kept = has_field(&text[span.clone()], |name| !is_round_field(name));
+    let mut added = more.to_owned();
+    match &params.meta {
+        Some(Meta { span: meta_span, .. }) => {
             // What the client sent of these fields by itself gives way: a key that stands twice means nothing.
-            let ours = is_modern_field;
-            drop_fields(splice, text, meta_span.clone(), ours);
+            drop_fields(splice, text, meta_span.clone(), is_modern_field);
             splice.insert(meta_span.start + 1, Bytes::from(meta.to_owned()));
-            if has_field(&text[meta_span.clone()], |name| !ours(name)) {
+            if has_field(&text[meta_span.clone()], |name| !is_modern_field(name)) {
                 splice.insert(meta_span.start + 1, Bytes::from_static(b","));
             }
         }
-        (Some(span), None) => {
-            insert_field(
-                splice,
-                text,
-                span.clone(),
-                Bytes::from(format!(r#""_meta":{{{meta}}}{comma}{more}"#)),
-            );
-        }
-        (None, _) => {
-            splice.insert(behind, Bytes::from(format!(r#","params":{{"_meta":{{{meta}}}{comma}{more}}}"#)));
+        None => added = format!(r#""_meta":{{{meta}}}{comma}{more}"#),
+    }
+    if !added.is_empty() {
+        splice.insert(span.start + 1, Bytes::from(added));
+        if kept {
+            splice.insert(span.start + 1, Bytes::from_static(b","));
         }
     }
+}
+
+/// Whether `name` is a field of `params` that belongs to a further round of a request with questions.
+fn is_round_field(name: &str) -> bool {
+    matches!(name, "requestState" | "inputResponses")
 }
 
 /// Takes what only a modern request carries out of `params._meta`, for a legacy server: to a server that speaks both
@@ -238,6 +244,22 @@ mod tests {
         let expected =
             r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{ "progressToken":1},"name":"x"}}"#;
         assert_eq!(splice.to_bytes(0), expected);
+    }
+
+    #[test]
+    fn a_legacy_client_cannot_slip_a_state_past_the_seal() {
+        let text = r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"requestState":"forged","a":1,"inputResponses":{}}}"#;
+        let message = Message::parse(Bytes::from_static(text.as_bytes())).unwrap();
+        let params = Params::read(&message).unwrap();
+        for (more, expected) in [
+            ("", r#"{"_meta":{"v":1},"a":1}"#),
+            (r#""requestState":"ours""#, r#"{"_meta":{"v":1},"requestState":"ours","a":1}"#),
+        ] {
+            let mut splice = Splice::new(message.text().clone());
+            request_to_modern(&mut splice, text, &params, 0, r#""v":1"#, more);
+            let edited = Message::parse(splice.to_bytes(0)).unwrap();
+            assert_eq!(edited.params(), expected);
+        }
     }
 
     #[test]

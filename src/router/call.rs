@@ -118,6 +118,12 @@ impl ClientCall {
                     if let Some(note) = self.note(&note) {
                         return Step::Note(note);
                     }
+                    // A server that floods with notes that nobody sees has its deadline all the same, and must not
+                    // keep the thread to itself.
+                    if Instant::now() >= self.deadline {
+                        return Step::Done(self.overdue());
+                    }
+                    tokio::task::consume_budget().await;
                     until.as_mut().reset(patience.map_or(self.deadline, |p| p.min(self.deadline)));
                 }
                 Some(Event::Reply(reply)) => {
@@ -150,6 +156,8 @@ impl ClientCall {
             return Err(fault.error);
         }
         self.resent = true;
+        // The place of the first attempt is given back before another is asked for.
+        self.sent.admission.release();
         let failed = self.sent.admission.live.generation;
         self.sent =
             tokio::time::timeout_at(self.deadline, send(&self.request, &self.target, &self.round, failed))
@@ -187,6 +195,8 @@ impl ClientCall {
             return Some(Err(error));
         }
         self.round = Round { state: asked.state, answers: Vec::new() };
+        // While its client thinks, the call keeps no place at the server.
+        self.sent.admission.release();
         Some(Ok(asked.questions))
     }
 
@@ -279,7 +289,7 @@ impl ClientCall {
         let result = &text[payload.clone()];
         let Some(state) = InputRequired::read(result).and_then(|asked| asked.state) else { return };
         if let Some(at) = skim::field(result, "requestState") {
-            let sealed = state::seal(&self.key, &self.request, &state);
+            let sealed = state::seal(&self.key, &self.request, self.target.server.name(), &state);
             splice.replace(payload.start + at.start..payload.start + at.end, sealed);
         }
     }

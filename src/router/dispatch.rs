@@ -97,26 +97,20 @@ impl Router {
     /// Subscribes to the resource that a request of a legacy client names.
     pub async fn subscribe(&self, request: &Request) -> Result<Subscription, Error> {
         let target = resolve::resolve(request, &self.0.catalog, &self.0.fleet).await?;
-        self.subscribe_at(target).await
+        let subscription = subscribe_at(target)?;
+        subscription.settled().await;
+        Ok(subscription)
     }
 
-    /// Subscribes to a resource at an endpoint; an error if it is nobody's, or cannot be subscribed to.
-    pub async fn subscribe_to(&self, endpoint: &Endpoint, uri: &str) -> Result<Subscription, Error> {
+    /// Subscribes to a resource at an endpoint, without waiting for the server; an error if it is nobody's, or cannot be subscribed to.
+    pub fn subscribe_to(&self, endpoint: &Endpoint, uri: &str) -> Result<Subscription, Error> {
         let target = match endpoint {
             Endpoint::Server(server) => {
                 Target { server: server.clone(), rename: None, name: Some(uri.to_owned()) }
             }
             Endpoint::Merged => resolve::owned(uri.into(), &self.0.catalog)?,
         };
-        self.subscribe_at(target).await
-    }
-
-    async fn subscribe_at(&self, target: Target) -> Result<Subscription, Error> {
-        if !target.server.can_subscribe() {
-            let text = format!("server '{}' does not offer subscriptions", target.server.name());
-            return Err(Error::new(ErrorKind::MethodNotFound, text));
-        }
-        Ok(target.server.subscribe(&target.name.unwrap_or_default()).await)
+        subscribe_at(target)
     }
 
     /// What is answered from snapshots, without a server; `None` for everything else.
@@ -197,7 +191,12 @@ impl Router {
         }
         let mut round = Round::default();
         if let (Era::Modern, Some(span)) = (request.era, &request.params.request_state) {
-            round.state = Some(state::open(&self.0.key, request, &request.message.as_str()[span.clone()])?);
+            round.state = Some(state::open(
+                &self.0.key,
+                request,
+                target.server.name(),
+                &request.message.as_str()[span.clone()],
+            )?);
         }
         let sent = call::send(request, &target, &round, 0).await?;
         Ok((target, sent, round, place))
@@ -244,4 +243,12 @@ const RETRY_SOON: &str = r#"{"retry_after":1}"#;
 
 fn instructions(intro: &Introduction) -> String {
     intro.instructions.as_ref().map(|text| format!(r#","instructions":{text}"#)).unwrap_or_default()
+}
+
+fn subscribe_at(target: Target) -> Result<Subscription, Error> {
+    if !target.server.can_subscribe() {
+        let text = format!("server '{}' does not offer subscriptions", target.server.name());
+        return Err(Error::new(ErrorKind::MethodNotFound, text));
+    }
+    Ok(target.server.subscribe(&target.name.unwrap_or_default()))
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::base::seal::SealKey;
-use crate::base::{Error, ErrorKind};
+use crate::base::{Error, ErrorKind, ServerName};
 use crate::protocol::skim;
 
 use super::request::Request;
@@ -21,14 +21,19 @@ const LIFETIME: Duration = Duration::from_secs(3600);
 const HASH: usize = 16;
 
 /// Seals `state` (raw JSON, as the server sent it) for the client of `request`; a JSON string.
-pub(super) fn seal(key: &SealKey, request: &Request, state: &str) -> String {
+pub(super) fn seal(key: &SealKey, request: &Request, server: &ServerName, state: &str) -> String {
     let expires = seconds(SystemTime::now() + LIFETIME);
-    let payload = [&expires.to_be_bytes()[..], &binding(request), state.as_bytes()].concat();
+    let payload = [&expires.to_be_bytes()[..], &binding(request, server), state.as_bytes()].concat();
     skim::quote(&key.seal(PURPOSE, &payload))
 }
 
 /// The state that `sealed` (raw JSON, as the client sent it) holds for `request`.
-pub(super) fn open(key: &SealKey, request: &Request, sealed: &str) -> Result<String, Error> {
+pub(super) fn open(
+    key: &SealKey,
+    request: &Request,
+    server: &ServerName,
+    sealed: &str,
+) -> Result<String, Error> {
     let refused = || {
         Error::new(
             ErrorKind::InvalidParams,
@@ -38,17 +43,19 @@ pub(super) fn open(key: &SealKey, request: &Request, sealed: &str) -> Result<Str
     let payload = skim::string(sealed).and_then(|text| key.open(PURPOSE, &text)).ok_or_else(refused)?;
     let (expires, rest) = payload.split_first_chunk::<8>().ok_or_else(refused)?;
     let (bound, state) = rest.split_first_chunk::<HASH>().ok_or_else(refused)?;
-    if u64::from_be_bytes(*expires) < seconds(SystemTime::now()) || *bound != binding(request) {
+    if u64::from_be_bytes(*expires) < seconds(SystemTime::now()) || *bound != binding(request, server) {
         return Err(refused());
     }
     String::from_utf8(state.to_vec()).map_err(|_| refused())
 }
 
-/// What a state is bound to: the endpoint, the method, and what it names.
-fn binding(request: &Request) -> [u8; HASH] {
+/// What a state is bound to: the endpoint, the server, the method, what it names and what it is given.
+fn binding(request: &Request, server: &ServerName) -> [u8; HASH] {
     let text = request.message.as_str();
     let named = request.params.name.clone().or(request.params.uri.clone()).map_or("", |span| &text[span]);
-    let what = format!("{}\0{}\0{named}", request.endpoint.name(), request.message.method());
+    let arguments = request.params.arguments.clone().map_or("", |span| &text[span]);
+    let (endpoint, method) = (request.endpoint.name(), request.message.method());
+    let what = format!("{endpoint}\0{server}\0{method}\0{named}\0{arguments}");
     let mut short = [0; HASH];
     short.copy_from_slice(&digest(&SHA256, what.as_bytes()).as_ref()[..HASH]);
     short

@@ -1,7 +1,7 @@
 //! The sessions of legacy clients: the id carries what matters, memory holds the rest while it is of use.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -62,7 +62,7 @@ pub struct Session {
     /// The level of `logging/setLevel` plus one; 0 while the client has not asked.
     log_level: AtomicU8,
     calls: Mutex<Vec<(RawId, Arc<Notify>)>>,
-    streams: AtomicU8,
+    streams: AtomicU32,
     /// Questions that the client has not answered yet, by the number we asked them under.
     questions: Mutex<HashMap<u64, oneshot::Sender<Message>>>,
     next_question: AtomicU64,
@@ -127,10 +127,11 @@ impl Sessions {
 
     /// Ends a session: its calls are withdrawn, its streams end, its id is void for good.
     pub fn delete(&self, session: &Session) {
-        self.0.live.write().unwrap_or_else(PoisonError::into_inner).remove(&session.id);
         let expires = session.facts.expires_at(self.0.options.ttl);
         let hash = hash(&session.id);
+        // In this order: whoever finds it gone from memory finds it revoked.
         self.0.revoked.write().unwrap_or_else(PoisonError::into_inner).insert(hash, expires);
+        self.0.live.write().unwrap_or_else(PoisonError::into_inner).remove(&session.id);
         if let Some(store) = &self.0.options.store {
             store.revoke(hash, expires);
         }
@@ -174,9 +175,6 @@ impl Sessions {
         if facts.expired(self.0.options.ttl, SystemTime::now()) {
             return Err(not_found());
         }
-        if self.0.revoked.read().unwrap_or_else(PoisonError::into_inner).contains_key(&hash(id)) {
-            return Err(not_found());
-        }
         self.enter(id.into(), facts)
     }
 
@@ -184,6 +182,10 @@ impl Sessions {
         let mut live = self.0.live.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = live.get(&id) {
             return Ok(Arc::clone(known));
+        }
+        // Under the lock, so that a deletion comes either before this look or after the entry.
+        if self.0.revoked.read().unwrap_or_else(PoisonError::into_inner).contains_key(&hash(&id)) {
+            return Err(not_found());
         }
         if live.len() >= self.0.options.cap {
             self.make_room(&mut live)?;
@@ -193,7 +195,7 @@ impl Sessions {
             facts,
             log_level: AtomicU8::new(0),
             calls: Mutex::default(),
-            streams: AtomicU8::new(0),
+            streams: AtomicU32::new(0),
             watched: Arc::default(),
             questions: Mutex::default(),
             next_question: AtomicU64::new(1),
@@ -209,7 +211,8 @@ impl Sessions {
             .values()
             .filter(|session| session.is_idle())
             .take(EVICTION_SAMPLE)
-            .min_by_key(|session| session.last_used.load(Ordering::Relaxed))
+            // One that watches resources would lose that; it goes last.
+            .min_by_key(|session| (!session.watched.is_empty(), session.last_used.load(Ordering::Relaxed)))
             .map(|session| Arc::clone(&session.id));
         match oldest {
             Some(id) => {
@@ -311,7 +314,7 @@ impl Session {
     }
 
     fn is_idle(&self) -> bool {
-        self.streams.load(Ordering::Relaxed) == 0 && self.lock().is_empty() && self.watched.is_empty()
+        self.streams.load(Ordering::Relaxed) == 0 && self.lock().is_empty()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(RawId, Arc<Notify>)>> {

@@ -2,12 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::base::{Error, ErrorKind};
 use crate::supervisor::{Subscription, Updated};
 
 /// Subscriptions that one client may hold.
 const MAX_SUBSCRIPTIONS: usize = 1000;
+
+/// Bytes of a URI that is remembered: what HTTP servers commonly accept of one (RFC 9110 §4.1 recommends 8,000).
+const MAX_URI: usize = 8 * 1024;
+/// How long a client waits for its servers to be told of all its subscriptions together.
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// A client's subscriptions, by URI. Dropping them takes the wishes back.
 #[derive(Debug, Default)]
@@ -16,6 +22,10 @@ pub struct Watched(Mutex<BTreeMap<String, Subscription>>);
 impl Watched {
     /// Adds a subscription; one that is there already is replaced.
     pub fn add(&self, subscription: Subscription) -> Result<(), Error> {
+        if subscription.uri().len() > MAX_URI {
+            let text = format!("a resource to subscribe to may have a URI of {MAX_URI} bytes at most");
+            return Err(Error::new(ErrorKind::InvalidParams, text));
+        }
         let mut all = self.lock();
         if all.len() >= MAX_SUBSCRIPTIONS && !all.contains_key(subscription.uri()) {
             let text = format!("a client may subscribe to {MAX_SUBSCRIPTIONS} resources at most");
@@ -23,6 +33,17 @@ impl Watched {
         }
         all.insert(subscription.uri().to_owned(), subscription);
         Ok(())
+    }
+
+    /// Waits until the servers have been told, or a short while for those that are not up.
+    pub async fn settled(&self) {
+        let waits: Vec<_> = self.lock().values().map(Subscription::settling).collect();
+        let all = async {
+            for wait in waits {
+                wait.await;
+            }
+        };
+        let _ = tokio::time::timeout(SETTLE, all).await;
     }
 
     /// Takes a subscription away, if it is there.

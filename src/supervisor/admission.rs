@@ -22,17 +22,22 @@ pub struct Admission {
     pub live: Arc<Live>,
     shared: Arc<Shared>,
     ticket: Option<Ticket>,
-    _permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Admission {
+    /// Gives the place back although the admission is still looked at: the call at the server is over.
+    pub fn release(&mut self) {
+        self.permit = None;
+    }
+
     pub(super) fn new(
         live: Arc<Live>,
         shared: &Arc<Shared>,
         ticket: Ticket,
         permit: OwnedSemaphorePermit,
     ) -> Admission {
-        Admission { live, shared: Arc::clone(shared), ticket: Some(ticket), _permit: permit }
+        Admission { live, shared: Arc::clone(shared), ticket: Some(ticket), permit: Some(permit) }
     }
 
     /// The server answered, be it with an error of its own.

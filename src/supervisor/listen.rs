@@ -59,9 +59,14 @@ async fn listen(link: &Link, peer: &Peer, shared: &Shared) {
     let mut changes = shared.wishes.changes();
     let mut failures = 0;
     let mut open: Option<Call> = None;
+    let mut accepted = BTreeSet::new();
+    // What the server does not let itself be asked for, in this generation.
+    let mut refused = BTreeSet::new();
     loop {
-        let (uris, version) = shared.wishes.current();
+        // In this order: a wish that comes between the two is looked at again.
         changes.mark_unchanged();
+        let (mut uris, version) = shared.wishes.current();
+        uris.retain(|uri| !refused.contains(uri));
         if filter(peer).is_empty() && uris.is_empty() {
             open = None;
             shared.wishes.told(version);
@@ -74,26 +79,39 @@ async fn listen(link: &Link, peer: &Peer, shared: &Shared) {
             Opened::Acknowledged(call) => {
                 failures = 0;
                 open = Some(call);
+                accepted.clone_from(&uris);
                 shared.wishes.told(version);
             }
             Opened::Refused => {
                 shared.wishes.told(version);
-                return;
+                let new: BTreeSet<String> = uris.difference(&accepted).cloned().collect();
+                if new.is_empty() && open.is_none() {
+                    return;
+                }
+                // One client's odd wish must not cost the others their announcements.
+                if !new.is_empty() {
+                    refused.extend(new);
+                    continue;
+                }
             }
             Opened::Failed => failures += 1,
         }
+        let again = REOPEN.delay(failures, random::next_u64());
+        let behind = accepted != uris;
         let Some(call) = &mut open else {
-            tokio::time::sleep(REOPEN.delay(failures, random::next_u64())).await;
+            tokio::time::sleep(again).await;
             continue;
         };
         tokio::select! {
             () = hear(link, call) => {
                 open = None;
-                tokio::time::sleep(REOPEN.delay(failures, random::next_u64())).await;
+                accepted.clear();
+                tokio::time::sleep(again).await;
                 // Whatever changed while nobody listened is read now.
                 ListKind::ALL.into_iter().for_each(|kind| link.signals().list_changed(kind));
             }
             changed = changes.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(again), if behind => {}
         }
     }
 }
@@ -133,7 +151,11 @@ const ACKNOWLEDGE: Duration = Duration::from_secs(30);
 async fn hear(link: &Link, call: &mut Call) {
     loop {
         match call.next().await {
-            Event::Note(note) => announce(link, &note),
+            Event::Note(note) => {
+                announce(link, &note);
+                // A stream that never pauses must not keep its server's other duties waiting.
+                tokio::task::consume_budget().await;
+            }
             Event::Reply(_) => return,
             Event::Failed(fault) => {
                 debug!(server = %link.name(), "stopped announcing changes: {}", fault.error.message);

@@ -94,6 +94,17 @@ impl Subscription {
         &self.shared.config.name
     }
 
+    /// Waits until the server has been told, or a short while if it is not up.
+    pub async fn settled(&self) {
+        self.settling().await;
+    }
+
+    /// The same, for waiting without holding the subscription.
+    pub fn settling(&self) -> impl Future<Output = ()> + Send + use<> {
+        let shared = Arc::clone(&self.shared);
+        async move { shared.wishes.settled().await }
+    }
+
     /// The resource.
     pub fn uri(&self) -> &str {
         &self.uri
@@ -113,17 +124,12 @@ impl std::fmt::Debug for Subscription {
 }
 
 impl ServerHandle {
-    /// Subscribes to a resource; returns when the server has been told, or after a short while if it is not up. The
-    /// subscription outlives the server's generations.
-    pub async fn subscribe(&self, uri: &str) -> Subscription {
+    /// Subscribes to a resource. The subscription outlives the server's generations.
+    pub fn subscribe(&self, uri: &str) -> Subscription {
         self.0.wishes.add(uri);
-        // One that sleeps has nothing to tell.
-        if self.is_dormant() {
-            self.0.wake.notify_one();
-        }
-        let subscription = Subscription { shared: Arc::clone(&self.0), uri: uri.to_owned() };
-        self.0.wishes.settled().await;
-        subscription
+        // One that sleeps has nothing to tell; one that is awake does not mind.
+        self.0.wake.notify_one();
+        Subscription { shared: Arc::clone(&self.0), uri: uri.to_owned() }
     }
 
     /// Whether the server says that its resources can be subscribed to.

@@ -11,6 +11,9 @@ const PLACE_BITS: u32 = 20;
 const PLACE_MASK: u64 = (1 << PLACE_BITS) - 1;
 const TURN_MASK: u64 = (1 << (53 - PLACE_BITS)) - 1;
 
+/// Abandoned calls that are remembered. More of them change nothing: one is enough to make stray notes nobody's.
+const MAX_ABANDONED: usize = 1024;
+
 /// The table of one link.
 #[derive(Debug, Default)]
 pub struct Pending(Mutex<Table>);
@@ -21,6 +24,8 @@ struct Table {
     free: Vec<usize>,
     turn: u64,
     clients: usize,
+    /// Clients' calls that were given up without their reply. The server may still be talking about them.
+    abandoned: Vec<u64>,
     closed: Option<Fault>,
 }
 
@@ -63,6 +68,28 @@ impl Pending {
         Some(sender)
     }
 
+    /// Takes a call out whose caller has gone. Until its reply comes, nobody can tell whose a stray note is.
+    pub fn abandon(&self, number: u64) -> Option<Sender> {
+        let sender = self.take(number)?;
+        let mut table = self.lock();
+        let place = (number & PLACE_MASK) as usize;
+        let client = table.slots.get(place).is_some_and(|slot| slot.client);
+        if client && table.abandoned.len() < MAX_ABANDONED {
+            table.abandoned.push(number);
+        }
+        Some(sender)
+    }
+
+    /// Notes that the reply of an abandoned call has come after all; false if there was no such call.
+    pub fn late_reply(&self, number: u64) -> bool {
+        let mut table = self.lock();
+        let found = table.abandoned.iter().position(|abandoned| *abandoned == number);
+        found.is_some_and(|at| {
+            table.abandoned.swap_remove(at);
+            true
+        })
+    }
+
     /// The mailbox of a waiting call.
     pub fn get(&self, number: u64) -> Option<Sender> {
         let table = self.lock();
@@ -70,10 +97,10 @@ impl Pending {
         slot.sender.clone()
     }
 
-    /// The only client's call in flight, if there is exactly one.
+    /// The only client's call in flight, if there is exactly one and no other was abandoned unanswered.
     pub fn sole_client(&self) -> Option<Sender> {
         let table = self.lock();
-        if table.clients != 1 {
+        if table.clients != 1 || !table.abandoned.is_empty() {
             return None;
         }
         table.slots.iter().filter(|slot| slot.client).find_map(|slot| slot.sender.clone())
@@ -144,6 +171,21 @@ mod tests {
         assert!(pending.sole_client().is_none());
         pending.take(one);
         assert!(pending.sole_client().is_some());
+    }
+
+    #[test]
+    fn after_an_abandoned_call_nobody_is_the_sole_one_until_its_reply_has_come() {
+        let pending = Pending::default();
+        let gone = pending.enter(mailbox().0, true).unwrap();
+        assert!(pending.abandon(gone).is_some());
+        pending.enter(mailbox().0, true).unwrap();
+        assert!(
+            pending.sole_client().is_none(),
+            "the server may still be talking about the one that has gone"
+        );
+        assert!(pending.late_reply(gone));
+        assert!(pending.sole_client().is_some());
+        assert!(!pending.late_reply(gone));
     }
 
     #[tokio::test]

@@ -120,7 +120,7 @@ impl StdioLink {
 
     /// Forgets a call that nobody waits for any more and tells the server so.
     pub fn abandon(&self, number: u64, reason: &str) {
-        if self.pending.take(number).is_some() {
+        if self.pending.abandon(number).is_some() {
             let params = format!(r#"{{"requestId":{number},"reason":"{reason}"}}"#);
             // A server that does not read its stdin will not read this either; the call is gone for us all the same.
             let _ = self.outbox.send_text(&write::notification(method::CANCELLED, Some(&params)));
@@ -238,9 +238,10 @@ impl StdioLink {
     }
 
     fn reply(&self, message: Message) {
-        let sender = message.id_bytes().and_then(id::minted).and_then(|number| self.pending.take(number));
-        match sender {
+        let number = message.id_bytes().and_then(id::minted);
+        match number.and_then(|number| self.pending.take(number)) {
             Some(sender) => sender.finish(Ok(message)),
+            None if number.is_some_and(|number| self.pending.late_reply(number)) => {}
             None => {
                 self.counts.unknown_replies.fetch_add(1, Ordering::Relaxed);
                 debug!(server = %self.name, id = ?message.id(), "a reply that nobody waits for");

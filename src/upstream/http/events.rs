@@ -13,6 +13,7 @@ use crate::base::random;
 use crate::protocol::{Kind, Message, Params, method, params, sse};
 
 use super::super::signals::ListKind;
+use super::exchange::is_stream;
 use super::link::HttpLink;
 
 /// Waits between attempts to open the stream again: as fast as a server restarts, as slow as a probe a minute.
@@ -24,8 +25,7 @@ pub async fn follow_events(link: Arc<HttpLink>) {
     let mut resume = Resume::default();
     loop {
         match link.open_events(resume.last_id.as_deref()).await {
-            Ok(response) if response.status() == StatusCode::OK => {
-                resume.failures = 0;
+            Ok(response) if response.status() == StatusCode::OK && is_stream(response.headers()) => {
                 read(&link, response.into_body(), &mut resume).await;
             }
             Ok(response) if response.status().is_server_error() => resume.failures += 1,
@@ -51,7 +51,9 @@ impl Resume {
     /// The server's own wish counts when it closed the stream in good order.
     fn pause(&self) -> Duration {
         let backoff = REOPEN.delay(self.failures, random::next_u64());
-        self.retry.filter(|_| self.failures == 0).map_or(backoff, |retry| retry.min(REOPEN.cap))
+        self.retry
+            .filter(|_| self.failures == 0)
+            .map_or(backoff, |retry| retry.clamp(REOPEN.base, REOPEN.cap))
     }
 }
 
@@ -65,6 +67,9 @@ async fn read(link: &Arc<HttpLink>, mut body: Incoming, resume: &mut Resume) {
         loop {
             match decoder.next_event() {
                 Ok(Some(event)) => {
+                    resume.failures = 0;
+                    // A stream that never pauses must not keep the thread to itself.
+                    tokio::task::consume_budget().await;
                     if event.id.is_some() {
                         resume.last_id = event.id;
                     }

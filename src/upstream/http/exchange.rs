@@ -234,8 +234,10 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        if !self.quiet && !matches!(self.state, State::Ended) {
-            self.link.cancel(self.number);
+        match self.state {
+            State::Ended => {}
+            _ if self.quiet => self.link.forget(self.number),
+            _ => self.link.cancel(self.number),
         }
     }
 }
@@ -275,7 +277,7 @@ impl Idle {
     }
 }
 
-fn is_stream(headers: &HeaderMap) -> bool {
+pub(super) fn is_stream(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     value.len() >= STREAM.len() && value[..STREAM.len()].eq_ignore_ascii_case(STREAM)
 }

@@ -9,6 +9,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use tokio::sync::Semaphore;
 use tracing::debug;
 
 use crate::base::{Era, ErrorKind, ServerName, Version};
@@ -27,6 +28,10 @@ const ACCEPTED: HeaderValue = HeaderValue::from_static("application/json, text/e
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// What the GET stream accepts.
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+
+/// Answers under way to one server at once. One that asks more than this before it has taken them gets no more; its
+/// requests time out at its own end.
+const MAX_ANSWERS: usize = 8;
 
 /// Redirects followed, on the server's own origin only.
 const MAX_REDIRECTS: usize = 3;
@@ -56,6 +61,8 @@ pub struct HttpLink {
     /// The calls in flight, by their numbers. Replies come with their own exchange; what is said beside it finds its
     /// call here.
     pending: Pending,
+    /// Places for answers to the server's own requests that are under way.
+    answers: Arc<Semaphore>,
     /// The version of the handshake; none before it.
     version: ArcSwapOption<Version>,
     session: ArcSwapOption<HeaderValue>,
@@ -72,6 +79,7 @@ impl HttpLink {
             options,
             client,
             pending: Pending::default(),
+            answers: Arc::new(Semaphore::new(MAX_ANSWERS)),
             version: ArcSwapOption::empty(),
             session: ArcSwapOption::empty(),
             prepared,
@@ -125,7 +133,11 @@ impl HttpLink {
         if let Some(id) = last_event_id.and_then(|id| HeaderValue::from_str(id).ok()) {
             request.headers_mut().insert(header::LAST_EVENT_ID, id);
         }
-        self.client.request(request).await.map_err(|error| self.unreachable(&error))
+        let opened = self.client.request(request);
+        match tokio::time::timeout(self.options.housekeeping_timeout, opened).await {
+            Ok(opened) => opened.map_err(|error| self.unreachable(&error)),
+            Err(_) => Err(self.fault(ErrorKind::Timeout, "did not answer a request for its event stream")),
+        }
     }
 
     /// Ends the server's session, as a client should that needs it no more (2025-11-25, `basic/transports`).
@@ -190,7 +202,7 @@ impl HttpLink {
 
     /// Withdraws a legacy request whose caller has gone. A modern server sees its stream close instead.
     pub(super) fn cancel(self: &Arc<Self>, number: u64) {
-        self.pending.take(number);
+        self.pending.abandon(number);
         if self.version().map(Version::era) != Some(Era::Legacy) {
             return;
         }
@@ -207,8 +219,15 @@ impl HttpLink {
 
     /// Answers a request that the server sent on a stream.
     pub(super) fn answer(self: &Arc<Self>, message: Bytes) {
+        let Ok(place) = Arc::clone(&self.answers).try_acquire_owned() else {
+            debug!(server = %self.options.name, "asks faster than it takes answers");
+            return;
+        };
         let link = Arc::clone(self);
-        tokio::spawn(async move { link.post(message).await });
+        tokio::spawn(async move {
+            let _place = place;
+            link.post(message).await
+        });
     }
 
     /// POSTs `message` with the headers of this link and `more`. Redirects are followed on the server's own origin,
