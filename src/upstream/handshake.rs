@@ -91,14 +91,19 @@ async fn discover_then_initialize(link: &Link) -> Result<Peer, Fault> {
     let found = match tokio::time::timeout(SILENCE, &mut probe).await {
         Ok(found) => found?,
         Err(_) if matches!(link, Link::Http(_)) => probe.await?,
-        Err(_) => tokio::select! {
-            biased;
-            found = &mut probe => match found? {
-                Found::Legacy => Found::Legacy,
-                modern => return modern.modern(link),
-            },
-            peer = initialize(link) => return peer,
-        },
+        Err(_) => {
+            let opening = initialize(link);
+            tokio::pin!(opening);
+            tokio::select! {
+                biased;
+                found = &mut probe => match found? {
+                    // It has `initialize` already; a second one would break the protocol.
+                    Found::Legacy => return opening.await,
+                    modern => return modern.modern(link),
+                },
+                peer = &mut opening => return peer,
+            }
+        }
     };
     match found {
         Found::Legacy => initialize(link).await,
