@@ -46,9 +46,7 @@ pub(super) fn server(reader: &mut Reader<'_>, name: &str, at: &At, spoiled: &[Ke
     reader.resolve = true;
     let protocol = [Protocol::Auto, Protocol::Legacy, Protocol::Modern][reader.choice(&key("protocol"))];
     let server = Server {
-        name: checked.ok()?,
         enabled,
-        transport: transport?,
         protocol,
         call_timeout: reader.duration(&key("call_timeout")),
         max_call_time: reader.duration(&key("max_call_time")),
@@ -77,6 +75,9 @@ pub(super) fn server(reader: &mut Reader<'_>, name: &str, at: &At, spoiled: &[Ke
             deny: patterns(reader, name, "deny"),
             timeouts: timeouts(reader, name),
         },
+        // Last, so that a server without a usable name or transport still has all its other faults told.
+        name: checked.ok()?,
+        transport: transport?,
     };
     Some(server)
 }

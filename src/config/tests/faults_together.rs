@@ -151,3 +151,16 @@ help: did you mean `cwd`?
 2 faults in the configuration"
     );
 }
+
+#[test]
+fn a_server_that_cannot_be_reached_at_all_still_has_its_other_faults_told() {
+    let file = "\
+[servers.a]
+comand = \"npx\"
+call_timeout = \"30 parsecs\"
+";
+    let told = given(file).faults();
+    for fault in ["neither `command` nor `url`", "`servers.a.comand`", "\"30 parsecs\"", "3 faults"] {
+        assert!(told.contains(fault), "{fault} is missing in:\n{told}");
+    }
+}
