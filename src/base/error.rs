@@ -1,7 +1,6 @@
 //! The closed list of what can go wrong with a request, and the one table that says how each looks on the wire.
 //!
-//! [`ErrorKind`] is also the metric label, so it stays small and closed. What a client may read is the `message` of
-//! an [`Error`]; what only the log may see is its `detail`.
+//! [`ErrorKind`] is also the metric label, so it stays small and closed. All of an [`Error`] may be read by a client.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -178,7 +177,7 @@ pub mod code {
     pub const TIMEOUT: i64 = -31504;
 }
 
-/// A failed request: the kind, what the client reads, and what only the log sees.
+/// A failed request: the kind, and what the client reads.
 #[derive(Clone, Debug)]
 pub struct Error {
     /// The closed kind; decides code, status and metric label.
@@ -187,14 +186,12 @@ pub struct Error {
     pub message: Cow<'static, str>,
     /// The JSON text of `error.data`, if any.
     pub data: Option<String>,
-    /// More for the log; never sent.
-    pub detail: Option<String>,
 }
 
 impl Error {
     /// An error whose message a client may read.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Error {
-        Error { kind, message: message.into(), data: None, detail: None }
+        Error { kind, message: message.into(), data: None }
     }
 
     /// Adds `error.data`; `data` must be JSON text.
@@ -203,22 +200,11 @@ impl Error {
         self.data = Some(data);
         self
     }
-
-    /// Adds what the log should know.
-    #[must_use]
-    pub fn with_detail(mut self, detail: impl Into<String>) -> Error {
-        self.detail = Some(detail.into());
-        self
-    }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.kind, self.message)?;
-        match &self.detail {
-            Some(detail) => write!(f, " ({detail})"),
-            None => Ok(()),
-        }
+        write!(f, "{}: {}", self.kind, self.message)
     }
 }
 

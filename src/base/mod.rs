@@ -5,6 +5,7 @@
 pub mod backoff;
 mod era;
 pub mod error;
+mod fingerprint;
 pub mod glob;
 mod level;
 mod name;
@@ -16,6 +17,7 @@ mod secret;
 pub use backoff::Backoff;
 pub use era::{Era, Version};
 pub use error::{Error, ErrorKind};
+pub use fingerprint::{FINGERPRINT, fingerprint, short_hex};
 pub use level::Level;
 pub use name::{BadServerName, ServerName};
 pub use seal::SealKey;

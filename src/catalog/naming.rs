@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use aws_lc_rs::digest::{SHA256, digest};
-
-use crate::base::ServerName;
+use crate::base::{ServerName, short_hex};
 
 /// What stands between a server's name and its own name for a tool. A server's name never contains it.
 pub const SEPARATOR: &str = "__";
@@ -21,8 +19,7 @@ pub fn merged_name(server: &ServerName, own: &str, limit: usize) -> String {
     if plain.len() <= limit && plain.bytes().all(is_safe) {
         return plain;
     }
-    let hash = digest(&SHA256, plain.as_bytes());
-    let hex: String = hash.as_ref()[..HASH_DIGITS / 2].iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = short_hex(plain.as_bytes(), HASH_DIGITS / 2);
     let room = limit.saturating_sub(HASH_DIGITS + 1).max(1);
     let kept: String =
         plain.chars().map(|c| if c.is_ascii() && is_safe(c as u8) { c } else { '_' }).take(room).collect();

@@ -6,10 +6,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::digest::{SHA256, digest};
-
 use crate::base::seal::SealKey;
-use crate::base::{Error, ErrorKind, ServerName};
+use crate::base::{Error, ErrorKind, FINGERPRINT, ServerName, fingerprint};
 use crate::protocol::skim;
 
 use super::request::Request;
@@ -18,7 +16,6 @@ use super::request::Request;
 const PURPOSE: &[u8] = b"trunkline request state v1";
 /// How long a client may take to answer the questions: a person reads a form, fetches a password, has lunch.
 const LIFETIME: Duration = Duration::from_secs(3600);
-const HASH: usize = 16;
 
 /// Seals `state` (raw JSON, as the server sent it) for the client of `request`; a JSON string.
 pub(super) fn seal(key: &SealKey, request: &Request, server: &ServerName, state: &str) -> String {
@@ -42,7 +39,7 @@ pub(super) fn open(
     };
     let payload = skim::string(sealed).and_then(|text| key.open(PURPOSE, &text)).ok_or_else(refused)?;
     let (expires, rest) = payload.split_first_chunk::<8>().ok_or_else(refused)?;
-    let (bound, state) = rest.split_first_chunk::<HASH>().ok_or_else(refused)?;
+    let (bound, state) = rest.split_first_chunk::<FINGERPRINT>().ok_or_else(refused)?;
     if u64::from_be_bytes(*expires) < seconds(SystemTime::now()) || *bound != binding(request, server) {
         return Err(refused());
     }
@@ -50,15 +47,13 @@ pub(super) fn open(
 }
 
 /// What a state is bound to: the endpoint, the server, the method, what it names and what it is given.
-fn binding(request: &Request, server: &ServerName) -> [u8; HASH] {
+fn binding(request: &Request, server: &ServerName) -> [u8; FINGERPRINT] {
     let text = request.message.as_str();
     let named = request.params.name.clone().or(request.params.uri.clone()).map_or("", |span| &text[span]);
     let arguments = request.params.arguments.clone().map_or("", |span| &text[span]);
     let (endpoint, method) = (request.endpoint.name(), request.message.method());
     let what = format!("{endpoint}\0{server}\0{method}\0{named}\0{arguments}");
-    let mut short = [0; HASH];
-    short.copy_from_slice(&digest(&SHA256, what.as_bytes()).as_ref()[..HASH]);
-    short
+    fingerprint(what.as_bytes())
 }
 
 fn seconds(time: SystemTime) -> u64 {

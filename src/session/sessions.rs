@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::base::seal::SealKey;
-use crate::base::{Error, ErrorKind, Level, Version};
+use crate::base::{Error, ErrorKind, Level, Version, fingerprint};
 use crate::protocol::{ClientCapabilities, Message, RawId, id};
 use crate::store::Store;
 
@@ -128,7 +127,7 @@ impl Sessions {
     /// Ends a session: its calls are withdrawn, its streams end, its id is void for good.
     pub fn delete(&self, session: &Session) {
         let expires = session.facts.expires_at(self.0.options.ttl);
-        let hash = hash(&session.id);
+        let hash = fingerprint(session.id.as_bytes());
         // In this order: whoever finds it gone from memory finds it revoked.
         self.0.revoked.write().unwrap_or_else(PoisonError::into_inner).insert(hash, expires);
         self.0.live.write().unwrap_or_else(PoisonError::into_inner).remove(&session.id);
@@ -184,7 +183,13 @@ impl Sessions {
             return Ok(Arc::clone(known));
         }
         // Under the lock, so that a deletion comes either before this look or after the entry.
-        if self.0.revoked.read().unwrap_or_else(PoisonError::into_inner).contains_key(&hash(&id)) {
+        if self
+            .0
+            .revoked
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(&fingerprint(id.as_bytes()))
+        {
             return Err(not_found());
         }
         if live.len() >= self.0.options.cap {
@@ -395,12 +400,6 @@ fn not_found() -> Error {
         ErrorKind::SessionNotFound,
         "the session is not known here; send `initialize` to open a new one",
     )
-}
-
-fn hash(id: &str) -> [u8; 16] {
-    let mut short = [0; 16];
-    short.copy_from_slice(&digest(&SHA256, id.as_bytes()).as_ref()[..16]);
-    short
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use http::{HeaderMap, HeaderValue};
 
+use crate::base::short_hex;
 use crate::config::{self, Transport};
 use crate::platform::{self, ChildSpec, Limits};
 use crate::upstream::http::{ClientOptions, HttpClient, HttpLink, HttpOptions};
@@ -96,9 +96,7 @@ pub(super) fn era_key(server: &config::Server) -> String {
         }
         Transport::Http { url, .. } => format!("http\0{}", url.as_str()),
     };
-    let hash = digest(&SHA256, what.as_bytes());
-    let hex: String = hash.as_ref()[..KEY_BYTES].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{hex}", server.name)
+    format!("{}-{}", server.name, short_hex(what.as_bytes(), KEY_BYTES))
 }
 
 /// Bytes of the hash that are kept: two entries of one name meet by chance once in 2^64.
