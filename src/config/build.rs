@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use super::document::FileLayer;
 use super::faults::{At, Collector, quoted};
 use super::given;
-use super::keys::{self, KEYS, KeyDefault, Kind};
+use super::keys::{self, KeyDefault, Kind};
 use super::layers::{KeyPath, Layer, Leaf, Place, Stack};
 use super::load::{Loaded, Setting, Sources, origin_of};
 use super::model::{Config, Gateway, Log, LogFormat, Origin};
@@ -61,7 +61,7 @@ pub(super) fn build(input: Input<'_>, faults: &mut Collector) -> Option<Loaded> 
 /// The weakest layer: what the list of keys says about keys that nobody sets.
 fn defaults(servers: &[(String, At)]) -> Layer {
     let mut layer = Layer::default();
-    for doc in KEYS {
+    for doc in keys::keys() {
         let KeyDefault::Value(text) = doc.default else { continue };
         let Some(value) = given::value_of(doc, text) else { continue };
         let segments: Vec<&str> = doc.path.split('.').collect();
@@ -88,7 +88,7 @@ fn defaults(servers: &[(String, At)]) -> Layer {
 
 /// Reads every default, so that a bad one is told even when no server uses it.
 fn check_defaults(reader: &mut Reader<'_>) {
-    for doc in KEYS.iter().filter(|doc| doc.path.starts_with("defaults.")) {
+    for doc in keys::keys().filter(|doc| doc.path.starts_with("defaults.")) {
         let at: Vec<&str> = doc.path.split('.').collect();
         match doc.kind {
             Kind::Duration(..) => drop(reader.duration(&at)),

@@ -193,7 +193,7 @@ pub(super) fn unknown_key(path: &[String]) -> (String, String) {
 
 /// The table in which a key of exactly this name stands.
 fn elsewhere(name: &str) -> Option<String> {
-    let row = keys::KEYS.iter().find(|row| row.leaf() == name)?;
+    let row = keys::keys().find(|row| row.leaf() == name)?;
     let (table, _) = row.path.rsplit_once('.')?;
     Some(table.replace('*', "<name>"))
 }

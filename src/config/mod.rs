@@ -31,7 +31,7 @@ mod units;
 mod veil;
 
 pub use faults::{Fault, Faults};
-pub use keys::{KEYS, KeyDefault, KeyDoc, Kind, Reach};
+pub use keys::{KeyDefault, KeyDoc, Kind, Reach, keys};
 pub use load::{EXAMPLE, Flag, Loaded, Setting, Sources, load};
 pub use model::{
     Breaker, Config, Gateway, Health, Limits, Log, LogFormat, Origin, Protocol, Restart, Server, Start,

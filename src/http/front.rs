@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service as _;
 
-use crate::base::{Era, Error, ErrorKind};
+use crate::base::{Era, Error, ErrorKind, Principal};
 use crate::router::{Endpoint, Router};
 use crate::session::{Hub, Sessions};
 use crate::telemetry::names;
@@ -51,7 +51,7 @@ pub async fn exchange(front: Arc<Front>, request: Request<Incoming>) -> FrontRes
     let mut response = match front.rules.preflight(&request) {
         Some(preflight) => preflight,
         None => match endpoint(&front, request.uri().path()) {
-            Some(Ok(endpoint)) => mcp(&front, endpoint, request).await,
+            Some(Ok(endpoint)) => mcp(&front, endpoint, Principal::anonymous(), request).await,
             Some(Err(error)) => {
                 let mut response = refusal(&error, Era::Legacy);
                 *response.status_mut() = StatusCode::NOT_FOUND;
@@ -81,11 +81,16 @@ fn endpoint(front: &Front, path: &str) -> Option<Result<Endpoint, Error>> {
     }))
 }
 
-async fn mcp(front: &Arc<Front>, endpoint: Endpoint, request: Request<Incoming>) -> FrontResponse {
+async fn mcp(
+    front: &Arc<Front>,
+    endpoint: Endpoint,
+    principal: Principal,
+    request: Request<Incoming>,
+) -> FrontResponse {
     match *request.method() {
-        Method::POST => post::answer(front, endpoint, request).await,
-        Method::GET => streams::open(front, &endpoint, request.headers()),
-        Method::DELETE => streams::delete(front, &endpoint, request.headers()),
+        Method::POST => post::answer(front, endpoint, principal, request).await,
+        Method::GET => streams::open(front, &endpoint, &principal, request.headers()),
+        Method::DELETE => streams::delete(front, &endpoint, &principal, request.headers()),
         _ => {
             let mut response = status(StatusCode::METHOD_NOT_ALLOWED);
             let allowed = http::HeaderValue::from_static("GET, POST, DELETE, OPTIONS");

@@ -11,7 +11,7 @@ use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::base::{Era, Error, ErrorKind, Level, Version};
+use crate::base::{Era, Error, ErrorKind, Level, Principal, Version};
 use crate::protocol::{
     ClientCapabilities, Kind, Message, MessageError, Params, RawId, header, method, params, skim,
 };
@@ -24,7 +24,12 @@ use super::reply::{self, FrontResponse};
 use super::{stream, streams};
 
 /// Answers a POST.
-pub async fn answer(front: &Arc<Front>, endpoint: Endpoint, request: Request<Incoming>) -> FrontResponse {
+pub async fn answer(
+    front: &Arc<Front>,
+    endpoint: Endpoint,
+    principal: Principal,
+    request: Request<Incoming>,
+) -> FrontResponse {
     let (head, body) = request.into_parts();
     if !is_json(&head.headers) {
         return reply::status(StatusCode::UNSUPPORTED_MEDIA_TYPE);
@@ -46,7 +51,7 @@ pub async fn answer(front: &Arc<Front>, endpoint: Endpoint, request: Request<Inc
             return reply::reply(Reply { status: 400, ..Reply::error(id.as_ref(), &error, Era::Legacy) });
         }
     };
-    let inbound = Inbound { front, endpoint, headers: &head.headers, message, params };
+    let inbound = Inbound { front, endpoint, principal, headers: &head.headers, message, params };
     match era_of(&inbound.message, &inbound.params, inbound.headers) {
         Era::Modern => modern(inbound).await,
         Era::Legacy => legacy(inbound).await,
@@ -57,6 +62,7 @@ pub async fn answer(front: &Arc<Front>, endpoint: Endpoint, request: Request<Inc
 struct Inbound<'x> {
     front: &'x Arc<Front>,
     endpoint: Endpoint,
+    principal: Principal,
     headers: &'x HeaderMap,
     message: Message,
     params: Params,
@@ -81,6 +87,7 @@ impl Inbound<'_> {
             params: self.params,
             id,
             endpoint: self.endpoint,
+            principal: self.principal,
             era,
             log_level,
             capabilities,
@@ -121,10 +128,11 @@ async fn legacy(inbound: Inbound<'_>) -> FrontResponse {
     if inbound.message.method() == method::INITIALIZE && inbound.message.kind() == Kind::Request {
         return initialize(inbound).await;
     }
-    let session = match streams::session(inbound.front, &inbound.endpoint, inbound.headers) {
-        Ok(session) => session,
-        Err(error) => return inbound.refuse(&error, Era::Legacy),
-    };
+    let session =
+        match streams::session(inbound.front, &inbound.endpoint, &inbound.principal, inbound.headers) {
+            Ok(session) => session,
+            Err(error) => return inbound.refuse(&error, Era::Legacy),
+        };
     let named = inbound.headers.get(header::PROTOCOL_VERSION);
     if let Some(version) = named.filter(|version| version.to_str().ok().and_then(Version::parse).is_none()) {
         let text = format!("MCP-Protocol-Version {version:?} is not a version of this gateway");
@@ -211,7 +219,7 @@ async fn initialize(inbound: Inbound<'_>) -> FrontResponse {
         Ok(result) => inbound
             .front
             .sessions
-            .open(version, inbound.endpoint.name(), client)
+            .open(version, inbound.endpoint.name(), &inbound.principal, client)
             .map(|session| (result, session)),
         Err(error) => Err(error),
     };

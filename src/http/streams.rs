@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::header::ACCEPT;
 use http::{HeaderMap, StatusCode};
 
-use crate::base::{Era, Error, ErrorKind, ServerName};
+use crate::base::{Era, Error, ErrorKind, Principal, ServerName};
 use crate::protocol::{Message, Params, RawId, header, skim};
 use crate::router::{Endpoint, Reply};
 use crate::session::{Session, Wants, Watched};
@@ -17,23 +17,28 @@ use super::front::Front;
 use super::reply::{self, FrontResponse};
 
 /// The session that the headers name: 400 without one, 404 for one that is not known here.
-pub fn session(front: &Front, endpoint: &Endpoint, headers: &HeaderMap) -> Result<Arc<Session>, Error> {
+pub fn session(
+    front: &Front,
+    endpoint: &Endpoint,
+    principal: &Principal,
+    headers: &HeaderMap,
+) -> Result<Arc<Session>, Error> {
     let id = headers.get(header::SESSION_ID).ok_or_else(|| {
         Error::new(
             ErrorKind::SessionRequired,
             "the header Mcp-Session-Id is missing; send `initialize` first",
         )
     })?;
-    front.sessions.find(id.to_str().unwrap_or_default(), endpoint.name())
+    front.sessions.find(id.to_str().unwrap_or_default(), endpoint.name(), principal)
 }
 
 /// `GET`: the stream on which a legacy client hears of changes.
-pub fn open(front: &Front, endpoint: &Endpoint, headers: &HeaderMap) -> FrontResponse {
+pub fn open(front: &Front, endpoint: &Endpoint, principal: &Principal, headers: &HeaderMap) -> FrontResponse {
     let accepts = headers.get(ACCEPT).map_or(&b""[..], http::HeaderValue::as_bytes);
     if memchr::memmem::find(accepts, b"text/event-stream").is_none() {
         return reply::status(StatusCode::NOT_ACCEPTABLE);
     }
-    let opened = session(front, endpoint, headers).and_then(|session| {
+    let opened = session(front, endpoint, principal, headers).and_then(|session| {
         Ok((front.hub.listen(server_of(endpoint), Wants::ALL, Arc::clone(session.watched()), None)?, session))
     });
     match opened {
@@ -47,8 +52,13 @@ pub fn open(front: &Front, endpoint: &Endpoint, headers: &HeaderMap) -> FrontRes
 }
 
 /// `DELETE`: the client's last word on its session.
-pub fn delete(front: &Front, endpoint: &Endpoint, headers: &HeaderMap) -> FrontResponse {
-    match session(front, endpoint, headers) {
+pub fn delete(
+    front: &Front,
+    endpoint: &Endpoint,
+    principal: &Principal,
+    headers: &HeaderMap,
+) -> FrontResponse {
+    match session(front, endpoint, principal, headers) {
         Ok(session) => {
             front.sessions.delete(&session);
             reply::status(StatusCode::NO_CONTENT)

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
-use crate::base::{Era, Error, Level};
+use crate::base::{Era, Error, Level, Principal};
 use crate::protocol::{ClientCapabilities, Message, Params, RawId, write};
 use crate::supervisor::ServerHandle;
 use crate::telemetry::EndpointKind;
@@ -48,6 +48,8 @@ pub struct Request {
     pub id: RawId,
     /// Where it came in.
     pub endpoint: Endpoint,
+    /// Who asks.
+    pub principal: Principal,
     /// The client's era.
     pub era: Era,
     /// The lowest log level that the client wants to see; none means none for a modern client, and the server's own

@@ -46,13 +46,13 @@ pub(super) fn open(
     String::from_utf8(state.to_vec()).map_err(|_| refused())
 }
 
-/// What a state is bound to: the endpoint, the server, the method, what it names and what it is given.
+/// What a state is bound to: the principal, the endpoint, the server, the method, what it names and what it is given.
 fn binding(request: &Request, server: &ServerName) -> [u8; FINGERPRINT] {
     let text = request.message.as_str();
     let named = request.params.name.clone().or(request.params.uri.clone()).map_or("", |span| &text[span]);
     let arguments = request.params.arguments.clone().map_or("", |span| &text[span]);
     let (endpoint, method) = (request.endpoint.name(), request.message.method());
-    let what = format!("{endpoint}\0{server}\0{method}\0{named}\0{arguments}");
+    let what = format!("{}\0{endpoint}\0{server}\0{method}\0{named}\0{arguments}", request.principal);
     fingerprint(what.as_bytes())
 }
 

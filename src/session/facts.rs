@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::base::{SealKey, Version};
+use crate::base::{Principal, SealKey, Version};
 use crate::protocol::ClientCapabilities;
 
 /// Sets session ids apart from everything else that is sealed with the same key.
@@ -18,7 +18,7 @@ pub struct Facts {
     /// The endpoint it was opened at: a server's name, or empty for the merged one.
     pub endpoint: String,
     /// Who opened it.
-    pub principal: String,
+    pub principal: Principal,
     /// What the client can be asked.
     pub capabilities: ClientCapabilities,
     /// When it was opened, in whole seconds since 1970.
@@ -45,7 +45,7 @@ impl Facts {
         let version = Version::ALL.iter().position(|known| *known == self.version).unwrap_or(0);
         let mut payload = vec![version as u8, self.capabilities.bits()];
         payload.extend_from_slice(&self.issued.to_be_bytes());
-        for text in [&self.endpoint, &self.principal, &self.client_name, &self.client_version] {
+        for text in [&self.endpoint, self.principal.as_str(), &self.client_name, &self.client_version] {
             let kept = cut(text);
             payload.push(kept.len() as u8);
             payload.extend_from_slice(kept.as_bytes());
@@ -69,7 +69,7 @@ impl Facts {
             capabilities: ClientCapabilities::from_bits(*capabilities),
             issued: u64::from_be_bytes(issued.try_into().ok()?),
             endpoint: text()?,
-            principal: text()?,
+            principal: Principal::named(&text()?),
             client_name: text()?,
             client_version: text()?,
         })
@@ -98,7 +98,7 @@ mod tests {
         Facts {
             version: Version::V2025_06_18,
             endpoint: "files".to_owned(),
-            principal: String::new(),
+            principal: Principal::anonymous(),
             capabilities: ClientCapabilities::read(r#"{"sampling":{},"roots":{}}"#),
             issued: 1_000_000,
             client_name: "client".to_owned(),

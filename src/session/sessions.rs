@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::base::seal::SealKey;
-use crate::base::{Error, ErrorKind, Level, Version, fingerprint};
+use crate::base::{Error, ErrorKind, Level, Principal, Version, fingerprint};
 use crate::protocol::{ClientCapabilities, Message, RawId, id};
 use crate::store::Store;
 
@@ -96,11 +96,17 @@ impl Sessions {
     }
 
     /// Opens a session.
-    pub fn open(&self, version: Version, endpoint: &str, client: Client) -> Result<Arc<Session>, Error> {
+    pub fn open(
+        &self,
+        version: Version,
+        endpoint: &str,
+        principal: &Principal,
+        client: Client,
+    ) -> Result<Arc<Session>, Error> {
         let facts = Facts {
             version,
             endpoint: endpoint.to_owned(),
-            principal: String::new(),
+            principal: principal.clone(),
             capabilities: client.capabilities,
             issued: seconds(SystemTime::now()),
             client_name: client.name,
@@ -110,14 +116,15 @@ impl Sessions {
         self.enter(id, facts)
     }
 
-    /// The session of this id at this endpoint. Forged, expired, deleted and foreign ids are not told apart.
-    pub fn find(&self, id: &str, endpoint: &str) -> Result<Arc<Session>, Error> {
+    /// The session of this id, opened at this endpoint by this principal. Forged, expired, deleted and foreign ids
+    /// are not told apart.
+    pub fn find(&self, id: &str, endpoint: &str, principal: &Principal) -> Result<Arc<Session>, Error> {
         let known = self.0.live.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
         let session = match known {
             Some(session) => session,
             None => self.recall(id)?,
         };
-        if session.facts.endpoint != endpoint {
+        if session.facts.endpoint != endpoint || session.facts.principal != *principal {
             return Err(not_found());
         }
         session.last_used.store(self.now(), Ordering::Relaxed);
@@ -411,22 +418,28 @@ mod tests {
     }
 
     fn open(sessions: &Sessions) -> Arc<Session> {
-        sessions.open(Version::LATEST_LEGACY, "", Client::default()).unwrap()
+        sessions.open(Version::LATEST_LEGACY, "", &Principal::anonymous(), Client::default()).unwrap()
     }
 
     #[tokio::test]
     async fn another_process_with_the_same_key_carries_on() {
         let key = SealKey::random();
         let id = open(&sessions(10, &key)).id().to_owned();
-        assert_eq!(sessions(10, &key).find(&id, "").unwrap().version(), Version::LATEST_LEGACY);
-        assert!(sessions(10, &SealKey::random()).find(&id, "").is_err());
+        assert_eq!(
+            sessions(10, &key).find(&id, "", &Principal::anonymous()).unwrap().version(),
+            Version::LATEST_LEGACY
+        );
+        assert!(sessions(10, &SealKey::random()).find(&id, "", &Principal::anonymous()).is_err());
     }
 
     #[tokio::test]
     async fn a_session_is_not_known_at_another_endpoint() {
         let sessions = sessions(10, &SealKey::random());
         let id = open(&sessions).id().to_owned();
-        assert_eq!(sessions.find(&id, "files").unwrap_err().kind, ErrorKind::SessionNotFound);
+        assert_eq!(
+            sessions.find(&id, "files", &Principal::anonymous()).unwrap_err().kind,
+            ErrorKind::SessionNotFound
+        );
     }
 
     #[tokio::test]
@@ -439,7 +452,7 @@ mod tests {
         sessions.delete(&session);
         ticket.cancelled().await;
         assert!(writer.is_gone(), "the stream ends with its session");
-        assert!(sessions.find(session.id(), "").is_err());
+        assert!(sessions.find(session.id(), "", &Principal::anonymous()).is_err());
     }
 
     #[tokio::test]
@@ -450,10 +463,12 @@ mod tests {
             open(&sessions);
         }
         assert_eq!(sessions.count(), 2);
-        assert!(sessions.find(&first, "").is_ok());
+        assert!(sessions.find(&first, "", &Principal::anonymous()).is_ok());
         let busy: Vec<StreamHold> =
             (0..2).map(|_| open(&sessions)).map(|session| session.hold_stream()).collect();
-        let refused = sessions.open(Version::LATEST_LEGACY, "", Default::default()).unwrap_err();
+        let refused = sessions
+            .open(Version::LATEST_LEGACY, "", &Principal::anonymous(), Client::default())
+            .unwrap_err();
         assert_eq!(refused.kind, ErrorKind::Overloaded);
         drop(busy);
     }
@@ -476,7 +491,7 @@ mod tests {
         let id = Facts {
             version: Version::LATEST_LEGACY,
             endpoint: "x".repeat(24),
-            principal: String::new(),
+            principal: Principal::anonymous(),
             capabilities: ClientCapabilities::NONE,
             issued: 0,
             client_name: "x".repeat(64),

@@ -1,6 +1,6 @@
 //! The built-in file, which is also the example for people to copy.
 
-use super::super::{EXAMPLE, KEYS, Origin, Protocol, Transport};
+use super::super::{EXAMPLE, Origin, Protocol, Transport, keys};
 use super::{given, nothing_given};
 
 /// The example with every `# key = value` and `# [table]` in force.
@@ -45,7 +45,7 @@ fn the_commented_examples_load_when_they_are_uncommented() {
 #[test]
 fn the_example_shows_every_key_of_the_daemon_with_its_default() {
     let shown = given(&uncommented()).env("API_KEY", "").env("DOCS_TOKEN", "").loaded();
-    for key in KEYS.iter().filter(|key| !key.path.contains('*')) {
+    for key in keys().filter(|key| !key.path.contains('*')) {
         let setting = shown.settings.iter().find(|setting| setting.key == key.path);
         let origin = setting.map_or("missing", |setting| setting.origin.as_str());
         assert!(origin.contains("gateway.toml:"), "{} is not in the example: {origin}", key.path);

@@ -4,7 +4,7 @@ use http::HeaderName;
 
 use crate::base::Secret;
 
-use super::super::{Config, KEYS, KeyDefault, Kind, Transport};
+use super::super::{Config, KeyDefault, Kind, Transport, keys};
 use super::given;
 
 /// What a key is set to, what is then read, and what that must be.
@@ -143,11 +143,11 @@ fn fits(pattern: &str, path: &str) -> bool {
 
 #[test]
 fn every_key_has_a_row_here() {
-    for key in KEYS {
+    for key in keys() {
         assert!(ROWS.iter().any(|(path, ..)| fits(key.path, path)), "{} has no row", key.path);
     }
     for (path, ..) in ROWS {
-        assert!(KEYS.iter().any(|key| fits(key.path, path)), "{path} is no key");
+        assert!(keys().any(|key| fits(key.path, path)), "{path} is no key");
     }
 }
 
@@ -170,7 +170,7 @@ fn every_key_changes_what_is_read() {
 #[test]
 fn every_default_in_the_list_is_what_holds() {
     let loaded = given(BASE).loaded();
-    for key in KEYS {
+    for key in keys() {
         if let (KeyDefault::Value(text), Kind::Duration(..) | Kind::Size(..) | Kind::Count(..)) =
             (key.default, key.kind)
         {
