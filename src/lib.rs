@@ -13,6 +13,7 @@ pub mod platform;
 pub mod protocol;
 pub mod router;
 pub mod session;
+pub mod stdio;
 pub mod store;
 pub mod supervisor;
 pub mod telemetry;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::base::ServerName;
 use crate::base::seal::SealKey;
 use crate::catalog::CatalogHandle;
 use crate::config::{Config, LogFormat};
@@ -24,6 +25,7 @@ use crate::telemetry::{self, Format, LogGuard, LogOptions, MetricsHandle, Record
 
 use super::banner::banner;
 use super::failure::Failure;
+use super::pipes;
 use super::stop::Stop;
 
 /// The file of the key that seals session ids.
@@ -34,8 +36,17 @@ const IDLE_CONNECTIONS: usize = 4096;
 /// limit on open files.
 const RESERVED_FILES: usize = 1024;
 
+/// Where the gateway meets its clients.
+#[derive(Clone, Debug)]
+pub enum Face {
+    /// At the configured address.
+    Listener,
+    /// One client on standard input and output, at the merged endpoint or at that of one server; nothing listens.
+    Pipes(Option<ServerName>),
+}
+
 /// Runs the gateway until it is told to stop. `say` prints to the person at the terminal.
-pub fn run(config: Config, say: impl Fn(&str)) -> Result<(), Failure> {
+pub fn run(config: Config, face: Face, say: impl Fn(&str)) -> Result<(), Failure> {
     let log = telemetry::init(&LogOptions {
         filter: config.gateway.log.filter.clone(),
         format: match config.gateway.log.format {
@@ -50,25 +61,35 @@ pub fn run(config: Config, say: impl Fn(&str)) -> Result<(), Failure> {
         .thread_name("trunkline")
         .build()?;
     let log = Arc::new(log);
-    let ended = runtime.block_on(daemon(config, files, Arc::clone(&log), say));
-    // Blocking work that hangs (a dead network disk) must not keep the process.
-    runtime.shutdown_timeout(Duration::from_secs(1));
+    let ended = runtime.block_on(daemon(config, &face, files, Arc::clone(&log), say));
+    match face {
+        // Blocking work that hangs (a dead network disk) must not keep the process.
+        Face::Listener => runtime.shutdown_timeout(Duration::from_secs(1)),
+        // Nor must a read of standard input that nobody ends.
+        Face::Pipes(_) => runtime.shutdown_background(),
+    }
     log.flush();
     ended
 }
 
 async fn daemon(
     config: Config,
+    face: &Face,
     files: Option<u64>,
     log: Arc<LogGuard>,
     say: impl Fn(&str),
 ) -> Result<(), Failure> {
     let gateway = &config.gateway;
     let stop = Stop::on_signals()?;
-    let listener = TcpListener::bind(gateway.listen)
-        .await
-        .map_err(|reason| Failure::Listen { address: gateway.listen, reason })?;
-    let address = listener.local_addr()?;
+    let listener = match face {
+        Face::Listener => Some(
+            TcpListener::bind(gateway.listen)
+                .await
+                .map_err(|reason| Failure::Listen { address: gateway.listen, reason })?,
+        ),
+        Face::Pipes(_) => None,
+    };
+    let address = listener.as_ref().map_or(Ok(gateway.listen), TcpListener::local_addr)?;
     make_data_dir(&gateway.data_dir)?;
     let key = SealKey::load_or_create(&gateway.data_dir.join(KEY_FILE))?;
     let store = Store::open(store::Options { data_dir: gateway.data_dir.clone() }).await?;
@@ -86,10 +107,20 @@ async fn daemon(
     // goes on being asked while we serve.
     let _ = tokio::time::timeout(RECALL_WAIT, &mut recall).await;
     tokio::spawn(front.sessions.clone().reap_until(stop.asked.clone()));
-    say(&banner(&config, address));
-
-    let serving = http::serve(Arc::clone(&front), listener, connections(&config, files), stop.asked.clone());
-    let serving = tokio::spawn(serving);
+    let serving = match (listener, face) {
+        (Some(listener), _) => {
+            say(&banner(&config, address));
+            let connections = connections(&config, files);
+            tokio::spawn(http::serve(Arc::clone(&front), listener, connections, stop.asked.clone()))
+        }
+        (None, Face::Pipes(server)) => tokio::spawn(pipes::serve(
+            Arc::clone(&front),
+            server.clone(),
+            gateway.shutdown_grace,
+            stop.clone(),
+        )),
+        (None, Face::Listener) => return Ok(()),
+    };
     stop.asked.cancelled().await;
     drain(&front, gateway.shutdown_grace, serving, &stop).await;
     // A second signal does not wait for anybody's grace; the keepers see to it that no child is left.

@@ -38,6 +38,23 @@ pub enum Failure {
     /// The log cannot be set up.
     #[error(transparent)]
     Logging(#[from] LoggingError),
+    /// The credential for another gateway cannot be read.
+    #[error("cannot read the credential from '{}': {reason}", .path.display())]
+    Credential {
+        /// The file that was named.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A variable was named for the credential, and is not there.
+    #[error("the environment variable {0}, which --token-env names, is not set")]
+    NoCredential(String),
+    /// TLS for another gateway cannot be set up.
+    #[error(transparent)]
+    Client(#[from] crate::upstream::http::ClientError),
+    /// The address of another gateway makes no sense.
+    #[error("--connect {0:?} is no http or https URL of a gateway, such as http://127.0.0.1:6270")]
+    Url(String),
     /// Metrics cannot be set up.
     #[error(transparent)]
     Metrics(#[from] InstallError),

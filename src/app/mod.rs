@@ -6,7 +6,9 @@
 mod banner;
 mod daemon;
 mod failure;
+mod pipes;
 mod stop;
 
-pub use daemon::run;
+pub use daemon::{Face, run};
 pub use failure::Failure;
+pub use pipes::{Connect, connect};

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::base::Era;
+use crate::config::Transport;
+use crate::protocol::mirror::Mirrors;
 use crate::protocol::params::key;
 use crate::protocol::skim;
 use crate::supervisor::{Offer, ServerHandle};
@@ -45,9 +47,16 @@ pub enum Naming {
 
 /// Makes the view of `sources`, and says what is worth saying about it.
 pub fn build(sources: &[Source], naming: Naming) -> (View, Vec<Remark>) {
-    let mut builder =
-        Builder { naming, view: View::default(), remarks: Vec::new(), bodies: Default::default() };
+    let mut builder = Builder {
+        naming,
+        over_http: false,
+        view: View::default(),
+        remarks: Vec::new(),
+        bodies: Default::default(),
+    };
     for (server, offer) in sources {
+        let modern = offer.peer.as_ref().is_some_and(|peer| peer.era() == Era::Modern);
+        builder.over_http = modern && matches!(server.config().transport, Transport::Http { .. });
         for kind in ListKind::ALL {
             for entry in offer.list(kind).entries() {
                 builder.add(server, kind, entry);
@@ -59,6 +68,8 @@ pub fn build(sources: &[Source], naming: Naming) -> (View, Vec<Remark>) {
 
 struct Builder {
     naming: Naming,
+    /// Whether the entries come from a modern server behind a URL.
+    over_http: bool,
     view: View,
     remarks: Vec<Remark>,
     bodies: [BytesMut; 4],
@@ -81,6 +92,10 @@ impl Builder {
         match kind {
             ListKind::Tools if !server.config().tools.permits(&own) => {}
             ListKind::Tools | ListKind::Prompts => {
+                let mirrors = match self.mirrors(kind, text) {
+                    Ok(mirrors) => mirrors,
+                    Err(why) => return self.remark(server, format!("left out the tool '{own}': {why}")),
+                };
                 let shown = self.shown_name(server, &own);
                 let routes =
                     if kind == ListKind::Tools { &mut self.view.tools } else { &mut self.view.prompts };
@@ -94,10 +109,12 @@ impl Builder {
                     }
                     Entry::Vacant(free) => {
                         let json = Bytes::from(skim::quote(&own));
+                        self.view.mirrors |= mirrors.is_some();
                         free.insert(Route {
                             server: server.clone(),
                             own_name: own.as_ref().into(),
                             own_name_json: json,
+                            mirrors,
                         });
                         let replacement =
                             matches!(self.naming, Naming::Prefixed(_)).then(|| skim::quote(&shown));
@@ -143,6 +160,19 @@ impl Builder {
                     _ => self.append(kind, text, span, None),
                 }
             }
+        }
+    }
+
+    /// The parameters that a tool wants to see in headers. Who speaks to its server over HTTP must not show a tool
+    /// whose wishes break the rules (2026-07-28, `server/tools`, "x-mcp-header"); on a pipe they mean nothing.
+    fn mirrors(&self, kind: ListKind, entry: &str) -> Result<Option<Arc<Mirrors>>, String> {
+        if kind != ListKind::Tools {
+            return Ok(None);
+        }
+        match Mirrors::of_tool(entry) {
+            Ok(mirrors) => Ok(mirrors.map(Arc::new)),
+            Err(why) if self.over_http => Err(why),
+            Err(_) => Ok(None),
         }
     }
 

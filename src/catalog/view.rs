@@ -1,10 +1,12 @@
 //! What one endpoint shows: its lists as finished results, and the way from each name to its server.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::base::Era;
+use crate::protocol::mirror::Mirrors;
 use crate::supervisor::ServerHandle;
 use crate::upstream::ListKind;
 
@@ -19,6 +21,8 @@ pub struct Route {
     pub own_name: Box<str>,
     /// The same as a JSON string, ready to be spliced in.
     pub own_name_json: Bytes,
+    /// The parameters of a tool that an HTTP client mirrors into headers.
+    pub mirrors: Option<Arc<Mirrors>>,
 }
 
 /// A list as it is answered.
@@ -35,6 +39,8 @@ pub struct ListResult {
 pub struct View {
     pub(super) lists: [ListResult; 4],
     pub(super) tools: HashMap<Box<str>, Route>,
+    /// Whether any of them mirrors parameters.
+    pub(super) mirrors: bool,
     pub(super) prompts: HashMap<Box<str>, Route>,
     pub(super) resources: HashMap<Box<str>, ServerHandle>,
     pub(super) templates: Vec<(Box<str>, Template, ServerHandle)>,
@@ -83,6 +89,11 @@ impl View {
     /// Where the tool `name` leads.
     pub fn tool(&self, name: &str) -> Option<&Route> {
         self.tools.get(name)
+    }
+
+    /// The parameters of the tool `name` that are mirrored into headers.
+    pub fn mirrors(&self, name: &str) -> Option<Arc<Mirrors>> {
+        self.mirrors.then(|| self.tool(name)?.mirrors.clone()).flatten()
     }
 
     /// Where the prompt `name` leads.

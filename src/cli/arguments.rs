@@ -21,8 +21,35 @@ pub struct Arguments {
 pub enum Command {
     /// Run the gateway (the default).
     Serve(Serve),
+    /// Serve one MCP client on stdin and stdout: with a fleet of its own, or as a bridge to a running gateway.
+    Stdio(Stdio),
     /// Run the built-in demo MCP server on stdin and stdout.
     DemoServer,
+}
+
+#[derive(Debug, Args)]
+pub struct Stdio {
+    /// Bridge to the gateway that runs at this URL, and start no server.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["config", "data_dir"])]
+    pub connect: Option<String>,
+    /// Serve this server under its own names instead of the whole fleet.
+    #[arg(long, value_name = "NAME")]
+    pub server: Option<String>,
+    /// The environment variable that holds the credential for the running gateway; TRUNKLINE_TOKEN if there is one.
+    #[arg(long, value_name = "VARIABLE", requires = "connect")]
+    pub token_env: Option<String>,
+    /// The file that holds it.
+    #[arg(long, value_name = "FILE", requires = "connect", conflicts_with = "token_env")]
+    pub token_file: Option<PathBuf>,
+    /// PEM certificates of the authorities to trust for the running gateway instead of the platform's.
+    #[arg(long, value_name = "FILE", requires = "connect")]
+    pub ca_file: Option<PathBuf>,
+    /// The configuration file, as of `serve`.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The folder for the gateway's own files (gateway.data_dir).
+    #[arg(long, value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Args)]

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::base::ServerName;
 use crate::config::{self, Flag, Sources};
 use crate::{app, demo};
 
-use super::arguments::{Arguments, Command, Serve};
+use super::arguments::{Arguments, Command, Serve, Stdio};
 use super::exit;
 
 /// Runs the program.
@@ -16,11 +17,38 @@ pub fn main() -> ExitCode {
     match arguments.command {
         None => serve(arguments.serve),
         Some(Command::Serve(serve_arguments)) => serve(serve_arguments.over(arguments.serve)),
+        Some(Command::Stdio(stdio)) => serve_stdio(stdio, arguments.serve),
         Some(Command::DemoServer) => demo_server(),
     }
 }
 
 fn serve(arguments: Serve) -> ExitCode {
+    run_gateway(arguments, app::Face::Listener)
+}
+
+fn serve_stdio(arguments: Stdio, before: Serve) -> ExitCode {
+    let server = match arguments.server.as_deref().map(ServerName::new).transpose() {
+        Ok(server) => server,
+        Err(error) => return fail(exit::USAGE, &format!("--server: {error}")),
+    };
+    let Some(url) = arguments.connect else {
+        let serve = Serve { config: arguments.config, listen: None, data_dir: arguments.data_dir };
+        return run_gateway(serve.over(before), app::Face::Pipes(server));
+    };
+    let connect = app::Connect {
+        url,
+        server,
+        token_env: arguments.token_env,
+        token_file: arguments.token_file,
+        ca_file: arguments.ca_file,
+    };
+    match app::connect(connect) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail(exit::FAILURE, &failure.to_string()),
+    }
+}
+
+fn run_gateway(arguments: Serve, face: app::Face) -> ExitCode {
     let mut flags = Vec::new();
     if let Some(listen) = &arguments.listen {
         flags.push(Flag::new("--listen", "gateway.listen", listen));
@@ -39,7 +67,7 @@ fn serve(arguments: Serve) -> ExitCode {
             return ExitCode::from(exit::CONFIGURATION);
         }
     };
-    match app::run(loaded.config, say) {
+    match app::run(loaded.config, face, say) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => fail(exit::FAILURE, &failure.to_string()),
     }

@@ -12,6 +12,8 @@ use super::load::Flag;
 const PREFIX: &str = "TRUNKLINE_";
 /// Names the file; see `load`.
 pub(super) const FILE_VARIABLE: &str = "TRUNKLINE_CONFIG";
+/// A client's credential for a running gateway. No setting of this one.
+pub const TOKEN_VARIABLE: &str = "TRUNKLINE_TOKEN";
 /// The short form of `TRUNKLINE_GATEWAY__LOG__FILTER`.
 const LOG_VARIABLE: &str = "TRUNKLINE_LOG";
 
@@ -23,7 +25,7 @@ pub(super) fn from_env(env: &[(String, String)], faults: &mut Collector) -> Laye
     let mut names: BTreeMap<KeyPath, &str> = BTreeMap::new();
     for (name, value) in env {
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
-        if name == FILE_VARIABLE || is_service_link(rest, value) {
+        if name == FILE_VARIABLE || name == TOKEN_VARIABLE || is_service_link(rest, value) {
             continue;
         }
         let path = match name {

@@ -31,6 +31,7 @@ mod units;
 mod veil;
 
 pub use faults::{Fault, Faults};
+pub use given::TOKEN_VARIABLE;
 pub use keys::{KeyDefault, KeyDoc, Kind, Reach, keys};
 pub use load::{EXAMPLE, Flag, Loaded, Setting, Sources, load};
 pub use model::{

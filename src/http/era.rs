@@ -4,8 +4,6 @@
 //! checks of a modern request come in the order of specification 2026-07-28: missing `_meta` fields, headers that do
 //! not mirror the body, then a version that is not ours.
 
-use std::borrow::Cow;
-
 use http::HeaderMap;
 
 use crate::base::{Era, Error, ErrorKind, Level, Version};
@@ -50,7 +48,7 @@ pub fn check_modern(message: &Message, params: &Params, headers: &HeaderMap) -> 
     }
     mirrors(headers, &header::PROTOCOL_VERSION, &version)?;
     mirrors(headers, &header::METHOD, message.method())?;
-    if let Some(name) = named(message, params) {
+    if let Some(name) = params::mirrored_name(message, params) {
         mirrors(headers, &header::NAME, &name)?;
     }
     if Version::parse(&version).is_none_or(|version| version.era() == Era::Legacy) {
@@ -66,16 +64,6 @@ pub fn check_modern(message: &Message, params: &Params, headers: &HeaderMap) -> 
         log_level: level.and_then(|name| Level::parse(&name)),
         capabilities: ClientCapabilities::read(capabilities),
     })
-}
-
-/// What `Mcp-Name` must mirror, for the methods that have it.
-fn named<'m>(message: &'m Message, params: &Params) -> Option<Cow<'m, str>> {
-    match message.method() {
-        method::TOOLS_CALL | method::PROMPTS_GET => params::string_at(message, &params.name),
-        method::RESOURCES_READ => params::string_at(message, &params.uri),
-        task if method::is_task(task) => params::string_at(message, &params.task_id),
-        _ => None,
-    }
 }
 
 fn mirrors(headers: &HeaderMap, name: &http::HeaderName, body: &str) -> Result<(), Error> {

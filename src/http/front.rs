@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{Method, Request, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service as _;
@@ -64,6 +65,29 @@ pub async fn exchange(front: Arc<Front>, request: Request<Incoming>) -> FrontRes
     response
 }
 
+/// Answers one exchange of somebody inside the process, who came through no socket and is known.
+pub async fn inside<B: RequestBody>(
+    front: Arc<Front>,
+    principal: Principal,
+    mut request: Request<B>,
+) -> FrontResponse {
+    request.extensions_mut().insert(Inside);
+    match endpoint(&front, request.uri().path()) {
+        Some(Ok(endpoint)) => mcp(&front, endpoint, principal, request).await,
+        Some(Err(error)) => refusal(&error, Era::Legacy),
+        None => status(StatusCode::NOT_FOUND),
+    }
+}
+
+/// Marks an exchange that came through no socket: its client knows no headers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Inside;
+
+/// What a request's body can be: hyper's own, or one made in this process.
+pub trait RequestBody: Body<Data = Bytes, Error: std::fmt::Display + Send> + Send + Unpin + 'static {}
+
+impl<B: Body<Data = Bytes, Error: std::fmt::Display + Send> + Send + Unpin + 'static> RequestBody for B {}
+
 /// The MCP endpoint of a path; `None` for any other path.
 fn endpoint(front: &Front, path: &str) -> Option<Result<Endpoint, Error>> {
     let rest = path.strip_prefix(MCP)?;
@@ -81,11 +105,11 @@ fn endpoint(front: &Front, path: &str) -> Option<Result<Endpoint, Error>> {
     }))
 }
 
-async fn mcp(
+async fn mcp<B: RequestBody>(
     front: &Arc<Front>,
     endpoint: Endpoint,
     principal: Principal,
-    request: Request<Incoming>,
+    request: Request<B>,
 ) -> FrontResponse {
     match *request.method() {
         Method::POST => post::answer(front, endpoint, principal, request).await,

@@ -15,7 +15,8 @@ mod server;
 mod stream;
 mod streams;
 
-pub use front::Front;
+pub use body::FrontBody;
+pub use front::{Front, RequestBody, inside};
 pub use origin::OriginRules;
 pub use pages::{Render, pages};
 pub use server::serve;

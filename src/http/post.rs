@@ -7,7 +7,6 @@ use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -19,16 +18,16 @@ use crate::router::{Answer, Endpoint, Reply, Request as Routed};
 use crate::session::{Client, KEEP_ALIVE_EVERY, Session, Ticket};
 
 use super::era::{check_modern, era_of};
-use super::front::Front;
+use super::front::{Front, Inside, RequestBody};
 use super::reply::{self, FrontResponse};
 use super::{stream, streams};
 
 /// Answers a POST.
-pub async fn answer(
+pub async fn answer<B: RequestBody>(
     front: &Arc<Front>,
     endpoint: Endpoint,
     principal: Principal,
-    request: Request<Incoming>,
+    request: Request<B>,
 ) -> FrontResponse {
     let (head, body) = request.into_parts();
     if !is_json(&head.headers) {
@@ -51,7 +50,8 @@ pub async fn answer(
             return reply::reply(Reply { status: 400, ..Reply::error(id.as_ref(), &error, Era::Legacy) });
         }
     };
-    let inbound = Inbound { front, endpoint, principal, headers: &head.headers, message, params };
+    let mirrors = head.extensions.get::<Inside>().is_none();
+    let inbound = Inbound { front, endpoint, principal, headers: &head.headers, mirrors, message, params };
     match era_of(&inbound.message, &inbound.params, inbound.headers) {
         Era::Modern => modern(inbound).await,
         Era::Legacy => legacy(inbound).await,
@@ -64,6 +64,8 @@ struct Inbound<'x> {
     endpoint: Endpoint,
     principal: Principal,
     headers: &'x HeaderMap,
+    /// Whether the client mirrors what it sends into headers: not one inside the process.
+    mirrors: bool,
     message: Message,
     params: Params,
 }
@@ -82,7 +84,7 @@ impl Inbound<'_> {
         capabilities: ClientCapabilities,
     ) -> Routed {
         Routed {
-            headers: if era == Era::Modern { mirrored_params(self.headers) } else { Vec::new() },
+            headers: (era == Era::Modern && self.mirrors).then(|| mirrored_params(self.headers)),
             message: self.message,
             params: self.params,
             id,
@@ -305,7 +307,7 @@ fn too_slow() -> Error {
 }
 
 /// The body, without a copy if it comes in one piece.
-async fn collect(mut body: Incoming, cap: usize) -> Result<Bytes, Error> {
+async fn collect<B: RequestBody>(mut body: B, cap: usize) -> Result<Bytes, Error> {
     let too_large =
         || Error::new(ErrorKind::TooLarge, format!("the body is larger than {cap} bytes (gateway.max_body)"));
     if body.size_hint().lower() > cap as u64 {

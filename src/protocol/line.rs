@@ -17,12 +17,13 @@ pub struct LineBuffer {
     bytes: BytesMut,
     searched: usize,
     cap: usize,
+    skipping: bool,
 }
 
 impl LineBuffer {
     /// A buffer for lines of at most `cap` bytes, the line feed not counted.
     pub fn new(cap: usize) -> LineBuffer {
-        LineBuffer { bytes: BytesMut::new(), searched: 0, cap }
+        LineBuffer { bytes: BytesMut::new(), searched: 0, cap, skipping: false }
     }
 
     /// Where the next bytes are to be appended.
@@ -30,8 +31,31 @@ impl LineBuffer {
         &mut self.bytes
     }
 
+    /// Gives up the line that was too long: what is still to come of it is thrown away. Only for a reader who knows
+    /// that a line feed begins a new message whatever stood before it.
+    pub fn skip(&mut self) {
+        // A line that had ended is out of the buffer already.
+        if self.searched > 0 {
+            self.bytes.clear();
+            self.searched = 0;
+            self.skipping = true;
+        }
+    }
+
     /// The next whole line without its line ending, `None` until there is one. Empty lines are skipped.
     pub fn next_line(&mut self) -> Result<Option<Bytes>, LineTooLong> {
+        if self.skipping {
+            match memchr::memchr(b'\n', &self.bytes) {
+                Some(at) => {
+                    let _ = self.bytes.split_to(at + 1);
+                    self.skipping = false;
+                }
+                None => {
+                    self.bytes.clear();
+                    return Ok(None);
+                }
+            }
+        }
         loop {
             match memchr::memchr(b'\n', &self.bytes[self.searched..]) {
                 Some(at) => {
@@ -92,6 +116,29 @@ mod tests {
         assert!(lines(&[b"123456\n"], 5).is_err());
         assert!(lines(&[b"123", b"456"], 5).is_err());
         assert_eq!(lines(&[b"12345\r", b"\n"], 5).unwrap(), ["12345"]);
+    }
+
+    #[test]
+    fn a_line_that_is_given_up_costs_the_next_one_nothing() {
+        for chunks in [
+            &[&b"123456"[..], b"789\nnext\n"][..],
+            &[b"123456\nnext\n"],
+            &[b"123456", b"", b"7", b"\nnext\n"],
+        ] {
+            let mut buffer = LineBuffer::new(5);
+            let mut seen = Vec::new();
+            for chunk in chunks {
+                buffer.buffer().extend_from_slice(chunk);
+                loop {
+                    match buffer.next_line() {
+                        Ok(Some(line)) => seen.push(line),
+                        Ok(None) => break,
+                        Err(_) => buffer.skip(),
+                    }
+                }
+            }
+            assert_eq!(seen, ["next"], "{chunks:?}");
+        }
     }
 
     proptest! {

@@ -10,6 +10,7 @@ pub mod id;
 pub mod line;
 pub mod message;
 pub mod method;
+pub mod mirror;
 pub mod params;
 pub mod skim;
 pub mod splice;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::message::Message;
+use super::method;
 use super::skim::{self, SkimError, Span};
 
 /// Keys of `_meta` (specification 2026-07-28, `basic/index`, "Reserved keys").
@@ -140,6 +141,16 @@ impl Meta {
 /// The string at `span` of `message`, if a string stands there.
 pub fn string_at<'m>(message: &'m Message, span: &Option<Span>) -> Option<Cow<'m, str>> {
     span.clone().and_then(|span| skim::string(&message.as_str()[span]))
+}
+
+/// What `Mcp-Name` mirrors, for the methods that have it.
+pub fn mirrored_name<'m>(message: &'m Message, params: &Params) -> Option<Cow<'m, str>> {
+    match message.method() {
+        method::TOOLS_CALL | method::PROMPTS_GET => string_at(message, &params.name),
+        method::RESOURCES_READ => string_at(message, &params.uri),
+        task if method::is_task(task) => string_at(message, &params.task_id),
+        _ => None,
+    }
 }
 
 fn put(slot: &mut Option<Span>, base: usize, found: Span) -> Result<(), &'static str> {

@@ -105,9 +105,7 @@ impl Router {
     /// Subscribes to a resource at an endpoint, without waiting for the server; an error if it is nobody's, or cannot be subscribed to.
     pub fn subscribe_to(&self, endpoint: &Endpoint, uri: &str) -> Result<Subscription, Error> {
         let target = match endpoint {
-            Endpoint::Server(server) => {
-                Target { server: server.clone(), rename: None, name: Some(uri.to_owned()) }
-            }
+            Endpoint::Server(server) => Target { name: Some(uri.to_owned()), ..Target::plain(server) },
             Endpoint::Merged => resolve::owned(uri.into(), &self.0.catalog)?,
         };
         subscribe_at(target)
@@ -186,6 +184,11 @@ impl Router {
             Error::new(ErrorKind::Overloaded, text).with_data(RETRY_SOON.to_owned())
         })?;
         let target = resolve::resolve(request, &self.0.catalog, &self.0.fleet).await?;
+        if let (Some(mirrors), Some(headers)) = (&target.mirrors, &request.headers) {
+            mirrors
+                .check(request.arguments(), headers)
+                .map_err(|what| Error::new(ErrorKind::HeaderMismatch, format!("Header mismatch: {what}")))?;
+        }
         if let (Era::Modern, Some(level)) = (request.era, request.log_level) {
             target.server.want_log_level(level);
         }

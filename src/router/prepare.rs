@@ -1,12 +1,13 @@
 //! The edits that a request needs on its way to a server.
 
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
 
 use crate::base::{Era, Level, Version};
 use crate::protocol::params::key;
 use crate::protocol::{Patch, Splice, method, skim, translate};
 use crate::supervisor::Live;
-use crate::upstream::{Outgoing, own_info};
+use crate::upstream::{Link, Outgoing, own_info};
 
 use super::request::Request;
 use super::resolve::Target;
@@ -53,7 +54,20 @@ pub(super) fn outgoing(request: &Request, target: &Target, live: &Live, round: &
     }
     let method = message.method_span().map(|span| message.slice(span)).unwrap_or_default();
     let name = target.name.clone().filter(|_| method::is_named(message.method()));
-    Outgoing { message: splice, method, name, headers: request.headers.clone(), client: true }
+    Outgoing { message: splice, method, name, headers: headers(request, target, live), client: true }
+}
+
+/// The `Mcp-Param-*` headers for an HTTP server: those of the tool's own parameters, made from the body whoever the
+/// client is, and those of the client that nobody here knows.
+fn headers(request: &Request, target: &Target, live: &Live) -> Vec<(HeaderName, HeaderValue)> {
+    if !matches!(live.link, Link::Http(_)) {
+        return Vec::new();
+    }
+    let mirrors = target.mirrors.as_deref().filter(|_| live.peer.era() == Era::Modern);
+    let mut headers = mirrors.map(|mirrors| mirrors.headers(request.arguments())).unwrap_or_default();
+    let others = request.headers.iter().flatten();
+    headers.extend(others.filter(|(name, _)| mirrors.is_none_or(|mirrors| !mirrors.covers(name))).cloned());
+    headers
 }
 
 /// What a request carries beyond its first round.

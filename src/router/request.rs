@@ -57,8 +57,15 @@ pub struct Request {
     pub log_level: Option<Level>,
     /// What the client can be asked.
     pub capabilities: ClientCapabilities,
-    /// `Mcp-Param-*` headers, which go on to HTTP servers.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The `Mcp-Param-*` headers of a modern client over HTTP; none for those who have no headers to mirror into.
+    pub headers: Option<Vec<(HeaderName, HeaderValue)>>,
+}
+
+impl Request {
+    /// `params.arguments`, raw JSON.
+    pub fn arguments(&self) -> &str {
+        self.params.arguments.clone().map_or("{}", |span| &self.message.as_str()[span])
+    }
 }
 
 /// What becomes of a request.

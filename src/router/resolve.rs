@@ -1,11 +1,14 @@
 //! From what a request names to the server that owns it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::base::{Error, ErrorKind};
 use crate::catalog::{CatalogHandle, Owner, split_name};
+use crate::config::Transport;
+use crate::protocol::mirror::Mirrors;
 use crate::protocol::{Span, method, params, skim};
 use crate::supervisor::{Fleet, ServerHandle};
 use crate::upstream::ListKind;
@@ -20,6 +23,15 @@ pub(super) struct Target {
     pub rename: Option<(Span, Bytes)>,
     /// The server's own name, or the URI.
     pub name: Option<String>,
+    /// The parameters of the tool that an HTTP client mirrors into headers.
+    pub mirrors: Option<Arc<Mirrors>>,
+}
+
+impl Target {
+    /// The server, and nothing that has to change.
+    pub fn plain(server: &ServerHandle) -> Target {
+        Target { server: server.clone(), rename: None, name: None, mirrors: None }
+    }
 }
 
 /// Resolves a request that names something. Errors say what the client can do about it; what policy or a filter
@@ -30,7 +42,7 @@ pub(super) async fn resolve(
     fleet: &Fleet,
 ) -> Result<Target, Error> {
     match (&request.endpoint, request.message.method()) {
-        (Endpoint::Server(server), name) => resolve_single(request, server, name),
+        (Endpoint::Server(server), name) => resolve_single(request, server, name, catalog),
         (Endpoint::Merged, method::TOOLS_CALL) => {
             named(request, request.params.name.clone(), ListKind::Tools, catalog, fleet).await
         }
@@ -52,20 +64,30 @@ pub(super) fn unknown_method(method: &str) -> Error {
 }
 
 /// At a server's own endpoint everything is the server's; only its filter stands between.
-fn resolve_single(request: &Request, server: &ServerHandle, method: &str) -> Result<Target, Error> {
+fn resolve_single(
+    request: &Request,
+    server: &ServerHandle,
+    method: &str,
+    catalog: &CatalogHandle,
+) -> Result<Target, Error> {
     let (span, field) = match method {
         method::TOOLS_CALL | method::PROMPTS_GET => (&request.params.name, "name"),
         method::RESOURCES_READ | method::SUBSCRIBE | method::UNSUBSCRIBE => (&request.params.uri, "uri"),
         _ => {
             let task = params::string_at(&request.message, &request.params.task_id);
-            return Ok(Target { server: server.clone(), rename: None, name: task.map(Cow::into_owned) });
+            return Ok(Target { name: task.map(Cow::into_owned), ..Target::plain(server) });
         }
     };
     let name = string(request, span, field)?;
     if method == method::TOOLS_CALL && is_hidden(server, &name) {
         return Err(unknown(ListKind::Tools, &name));
     }
-    Ok(Target { server: server.clone(), rename: None, name: Some(name.into_owned()) })
+    // Only where somebody has headers to read or to write.
+    let over_http = request.headers.is_some() || matches!(server.config().transport, Transport::Http { .. });
+    let mirrors = (over_http && method == method::TOOLS_CALL)
+        .then(|| catalog.current().servers.get(server.name())?.mirrors(&name))
+        .flatten();
+    Ok(Target { name: Some(name.into_owned()), mirrors, ..Target::plain(server) })
 }
 
 /// Whether a filter hides a tool. Where there is a filter, a name that the server does not list is refused in the same
@@ -119,6 +141,7 @@ fn look_up(name: &str, span: &Option<Span>, kind: ListKind, catalog: &CatalogHan
         server: route.server.clone(),
         rename: span.clone().map(|span| (span, route.own_name_json.clone())),
         name: Some(route.own_name.to_string()),
+        mirrors: route.mirrors.clone(),
     })
 }
 
@@ -126,7 +149,7 @@ pub(super) fn owned(uri: Cow<'_, str>, catalog: &CatalogHandle) -> Result<Target
     let current = catalog.current();
     match current.merged.owner(&uri) {
         Owner::One(server) => {
-            Ok(Target { server: server.clone(), rename: None, name: Some(uri.into_owned()) })
+            Ok(Target { name: Some(uri.into_owned()), ..Target::plain(server) })
         }
         Owner::Several(names) => {
             let names: Vec<String> = names.iter().map(|name| format!("/mcp/{name}")).collect();

@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 13] = [
     &["catalog"],
     &["router"],
     &["session"],
-    &["http", "demo"],
+    &["http", "stdio", "demo"],
     &["app"],
     &["cli"],
     &["lib"],

@@ -69,7 +69,11 @@ pub fn error_of(outcome: Result<impl std::fmt::Debug, ServiceError>) -> (i32, St
 /// Everything that a client does with a server, at an endpoint where names begin with `prefix`.
 async fn everything_works(gateway: &Gateway, path: &str, prefix: &str, lifecycle: ClientLifecycleMode) {
     let old = lifecycle == legacy();
-    let client = connect(gateway, path, lifecycle).await;
+    all_of_it(connect(gateway, path, lifecycle).await, prefix, old).await;
+}
+
+/// The same, by a client that is connected in whatever way.
+pub async fn all_of_it(client: Client, prefix: &str, old: bool) {
     let named = |name: &str| format!("{prefix}{name}");
 
     let mut tools: Vec<String> =

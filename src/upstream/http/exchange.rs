@@ -47,9 +47,9 @@ enum State {
 impl Exchange {
     pub(super) fn new(link: Arc<HttpLink>, outgoing: &Outgoing, number: u64, notes: Receiver) -> Exchange {
         let message = outgoing.message.to_bytes(number);
-        let mut headers = Vec::new();
+        let mut headers = outgoing.headers.clone();
         if link.version().is_none_or(|version| version.era() == Era::Modern) {
-            headers = mirrored(outgoing);
+            mirror(outgoing, &mut headers);
         }
         let sender = Arc::clone(&link);
         let sending = Box::pin(async move { sender.deliver(message, &headers).await });
@@ -284,9 +284,8 @@ pub(super) fn is_stream(headers: &HeaderMap) -> bool {
 
 const STREAM: &[u8] = b"text/event-stream";
 
-/// The headers that mirror the body for a modern server.
-fn mirrored(outgoing: &Outgoing) -> Vec<(HeaderName, HeaderValue)> {
-    let mut headers = outgoing.headers.clone();
+/// Adds the headers that mirror the body for a modern server.
+fn mirror(outgoing: &Outgoing, headers: &mut Vec<(HeaderName, HeaderValue)>) {
     if let Ok(method) = HeaderValue::from_maybe_shared(outgoing.method.clone()) {
         headers.push((header::METHOD, method));
     }
@@ -295,7 +294,6 @@ fn mirrored(outgoing: &Outgoing) -> Vec<(HeaderName, HeaderValue)> {
     {
         headers.push((header::NAME, value));
     }
-    headers
 }
 
 /// A body as it is collected: without a copy if it comes in one piece, which is the common case.

@@ -4,6 +4,7 @@
 pub mod backend;
 pub mod clients;
 pub mod gateway;
+pub mod pipe;
 pub mod processes;
 pub mod servers;
 pub mod stub;
@@ -17,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 pub use backend::Backend;
 pub use clients::{Counter, Legacy, Modern, code_of, message_of, stats, text_of};
 pub use gateway::Gateway;
+pub use pipe::Pipe;
 pub use servers::{conformance, demo, over_http, recorded, scripted, section, shell};
 pub use wire::{Event, Open, Reply};
 
