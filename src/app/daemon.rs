@@ -18,7 +18,7 @@ use crate::config::{Config, LogFormat};
 use crate::http::{self, Front, OriginRules};
 use crate::platform;
 use crate::router::Router;
-use crate::session::{Hub, SessionOptions, Sessions};
+use crate::session::{Hub, Keep, SessionOptions, Sessions};
 use crate::store::{self, Store};
 use crate::supervisor::{Fleet, FleetOptions, Surroundings};
 use crate::telemetry::{self, Format, LogGuard, LogOptions, MetricsHandle, Recorder, names};
@@ -149,6 +149,8 @@ fn build_front(
         ttl: gateway.session_ttl,
         cap: gateway.max_sessions,
         store: Some(store.clone()),
+        keep: Keep::new(usize::try_from(gateway.replay.memory).unwrap_or(usize::MAX), gateway.replay.age),
+        poll_after: gateway.replay.poll_after,
     });
     let router = Router::new(fleet.clone(), catalog, gateway.max_in_flight, key);
     let render = {

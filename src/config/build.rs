@@ -15,6 +15,7 @@ use super::load::{Loaded, Setting, Sources, origin_of};
 use super::model::{Config, Gateway, Log, LogFormat, Origin};
 use super::reader::{Reader, path};
 use super::references::Scope;
+use super::replay::Replay;
 use super::servers;
 
 /// What a configuration is built from.
@@ -128,12 +129,21 @@ fn gateway(reader: &mut Reader<'_>, sources: &Sources) -> Option<Gateway> {
         parallel_starts: reader.count(&["gateway", "parallel_starts"]),
         shutdown_grace: reader.duration(&["gateway", "shutdown_grace"]),
         name_limit: reader.count(&["gateway", "name_limit"]),
+        replay: replay(reader),
         log: Log {
             filter: log_filter(reader),
             format: [LogFormat::Text, LogFormat::Json][reader.choice(&["gateway", "log", "format"])],
         },
     };
     (listen.is_some() && data_dir.is_some()).then_some(gateway)
+}
+
+fn replay(reader: &mut Reader<'_>) -> Replay {
+    Replay {
+        memory: reader.size(&["gateway", "replay", "memory"]),
+        age: reader.duration(&["gateway", "replay", "age"]),
+        poll_after: reader.duration_or_none(&["gateway", "replay", "poll_after"]),
+    }
 }
 
 /// The address; one that others can reach is refused while nobody is asked who they are.

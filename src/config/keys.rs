@@ -2,6 +2,7 @@
 
 mod defaults;
 mod gateway;
+mod replay;
 mod servers;
 
 use std::time::Duration;
@@ -137,7 +138,7 @@ const fn remote(path: &'static str, kind: Kind, default: KeyDefault, doc: &'stat
 }
 
 /// The sections, in the order in which they are documented.
-const SECTIONS: &[&[KeyDoc]] = &[gateway::ROWS, defaults::ROWS, servers::ROWS];
+const SECTIONS: &[&[KeyDoc]] = &[gateway::ROWS, replay::ROWS, defaults::ROWS, servers::ROWS];
 
 /// Every key there is.
 pub fn keys() -> impl Iterator<Item = &'static KeyDoc> {

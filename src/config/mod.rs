@@ -24,6 +24,7 @@ mod load;
 mod model;
 mod reader;
 mod references;
+mod replay;
 mod servers;
 #[cfg(test)]
 mod tests;
@@ -38,3 +39,4 @@ pub use model::{
     Breaker, Config, Gateway, Health, Limits, Log, LogFormat, Origin, Protocol, Restart, Server, Start,
     ToolFilter, Transport, Url,
 };
+pub use replay::Replay;

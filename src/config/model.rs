@@ -9,6 +9,8 @@ use http::HeaderName;
 
 use crate::base::{Secret, ServerName, glob};
 
+use super::replay::Replay;
+
 /// Everything the operator wants, checked and with every reference resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -69,6 +71,8 @@ pub struct Gateway {
     pub shutdown_grace: Duration,
     /// The longest tool or prompt name shown at the merged endpoint.
     pub name_limit: usize,
+    /// What is kept for clients that lost a stream.
+    pub replay: Replay,
     /// The gateway's own log.
     pub log: Log,
 }

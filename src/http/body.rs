@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
-use crate::session::{Listening, Reader, StreamHold};
+use crate::session::{Listening, Place, Reader, StreamHold};
 
 /// A response body of the front.
 pub enum FrontBody {
@@ -15,12 +15,16 @@ pub enum FrontBody {
     Whole(Option<Bytes>),
     /// The stream of one call.
     Call(Reader),
-    /// A stream of changes.
-    Changes {
+    /// A modern client's stream of changes.
+    Changes(Listening),
+    /// A stream that a legacy client opened by GET.
+    Opened {
         /// What arrives.
-        listening: Listening,
-        /// Keeps the session of a legacy client from being idle.
-        _hold: Option<StreamHold>,
+        reader: Reader,
+        /// Keeps the session from being idle.
+        _hold: StreamHold,
+        /// Counts among the streams that may be open.
+        _place: Place,
     },
     /// A page of axum's.
     Page(axum::body::Body),
@@ -48,10 +52,10 @@ impl hyper::body::Body for FrontBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut *self {
             FrontBody::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            FrontBody::Call(reader) => {
+            FrontBody::Call(reader) | FrontBody::Opened { reader, .. } => {
                 Poll::Ready(ready!(reader.poll_next(cx)).map(|bytes| Ok(Frame::data(bytes))))
             }
-            FrontBody::Changes { listening, .. } => {
+            FrontBody::Changes(listening) => {
                 Poll::Ready(ready!(listening.reader.poll_next(cx)).map(|bytes| Ok(Frame::data(bytes))))
             }
             FrontBody::Page(body) => match ready!(Pin::new(body).poll_frame(cx)) {

@@ -280,7 +280,7 @@ async fn run(front: &Arc<Front>, request: Routed, ticket: Option<Ticket>, accept
     };
     match answer {
         Answer::Ready(ready) if accepts.json => reply::reply(ready),
-        Answer::Ready(ready) => stream::single(ready),
+        Answer::Ready(ready) => reply::single(ready),
         Answer::Call(call) => {
             let silence = accepts.events.then(|| Instant::now() + KEEP_ALIVE_EVERY);
             stream::watch(front, call, ticket, accepts, silence).await

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 
-use crate::base::{Era, Error};
-use crate::protocol::header;
+use crate::base::{Era, Error, ErrorKind};
+use crate::protocol::{header, sse};
 use crate::router::Reply;
 
 use super::body::FrontBody;
@@ -52,4 +52,17 @@ pub fn events(body: FrontBody) -> FrontResponse {
     headers.insert(CACHE_CONTROL, NO_CACHE);
     headers.insert(header::ACCEL_BUFFERING, UNBUFFERED);
     response
+}
+
+/// A finished answer as a stream of one event, for a client that accepts nothing else.
+pub fn single(done: Reply) -> FrontResponse {
+    events(FrontBody::whole(sse::event(None, &[&done.message])))
+}
+
+/// What a client is told that asks for an answer which is not held any more.
+pub fn not_held() -> Error {
+    Error::new(
+        ErrorKind::Timeout,
+        "the answer to this call is not held any more (gateway.replay); whether the call was executed is not known here",
+    )
 }

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use crate::base::{Era, Error, ErrorKind};
 use crate::protocol::{Kind, sse, write};
-use crate::router::{ClientCall, Question, Reply, Step};
-use crate::session::{KEEP_ALIVE_EVERY, Ticket, Writer, queue};
+use crate::router::{ClientCall, Question, Request, Step};
+use crate::session::{Gone, KEEP_ALIVE_EVERY, Stream, Ticket, Writer, queue};
 
 use super::body::FrontBody;
 use super::front::Front;
@@ -31,7 +31,7 @@ pub async fn watch(
         match step {
             Step::Done(done) => {
                 watched.call = None;
-                return if accepts.json { reply::reply(done) } else { single(done) };
+                return if accepts.json { reply::reply(done) } else { reply::single(done) };
             }
             // A client that cannot read a stream gets the reply and nothing before it.
             Step::Note(_) if !accepts.events => {}
@@ -46,11 +46,6 @@ pub async fn watch(
             step => return watched.into_stream(step),
         }
     }
-}
-
-/// A finished answer as a stream of one event, for a client that accepts nothing else.
-pub fn single(done: Reply) -> FrontResponse {
-    reply::events(FrontBody::whole(sse::event(None, &[&done.message])))
 }
 
 /// A call and the exchange that watches it. When the exchange is dropped because its client has gone, a modern call
@@ -70,11 +65,20 @@ impl Watched<'_> {
     }
 
     fn into_stream(mut self, first: Step) -> FrontResponse {
-        let (writer, reader) = queue();
-        if let Some((call, ticket)) = self.call.take() {
-            let front = Arc::clone(self.front);
-            self.front.calls.spawn(async move { relay(&front, call, ticket, writer, Some(first)).await });
-        }
+        let Some((call, ticket)) = self.call.take() else { return reply::events(FrontBody::empty()) };
+        let (outlet, reader) = match &ticket {
+            Some(ticket) => {
+                let stream = ticket.session().streams().open(&call.request().id);
+                let Ok(reader) = stream.connect(None) else { return reply::events(FrontBody::empty()) };
+                (Outlet::Lasting(stream), reader)
+            }
+            None => {
+                let (writer, reader) = queue();
+                (Outlet::Once(writer), reader)
+            }
+        };
+        let front = Arc::clone(self.front);
+        self.front.calls.spawn(async move { relay(&front, call, ticket, outlet, Some(first)).await });
         reply::events(FrontBody::Call(reader))
     }
 
@@ -91,8 +95,92 @@ impl Drop for Watched<'_> {
         let Some((call, ticket)) = self.call.take() else { return };
         if call.request().era == Era::Legacy {
             let front = Arc::clone(self.front);
-            let (writer, _) = queue();
-            self.front.calls.spawn(async move { relay(&front, call, ticket, writer, None).await });
+            self.front.calls.spawn(async move { relay(&front, call, ticket, Outlet::Nobody, None).await });
+        }
+    }
+}
+
+/// Where what a call brings goes.
+enum Outlet {
+    /// The stream of a modern client, whose end is the end of the call.
+    Once(Writer),
+    /// The stream of a legacy client, who may come back to it.
+    Lasting(Arc<Stream>),
+    /// A legacy client went before there was a stream: it has no id by which it could come back.
+    Nobody,
+}
+
+impl Outlet {
+    fn say(&self, message: &[u8]) {
+        match self {
+            Outlet::Once(writer) => drop(writer.push(sse::event(None, &[message]))),
+            Outlet::Lasting(stream) => stream.push(message),
+            Outlet::Nobody => {}
+        }
+    }
+
+    /// Puts a question, if there can be somebody who reads it.
+    fn ask(&self, question: &[u8]) -> Result<(), Gone> {
+        match self {
+            Outlet::Once(writer) => writer.push(sse::event(None, &[question])),
+            Outlet::Lasting(stream) => {
+                stream.push(question);
+                Ok(())
+            }
+            Outlet::Nobody => Err(Gone),
+        }
+    }
+
+    fn finish(&self, request: &Request, answer: &Bytes) {
+        match self {
+            Outlet::Once(writer) => {
+                let _ = writer.push(sse::event(None, &[answer]));
+                writer.end();
+            }
+            Outlet::Lasting(stream) => {
+                stream.finish(answer, || write::error(Some(&request.id), &reply::not_held(), request.era))
+            }
+            Outlet::Nobody => {}
+        }
+    }
+
+    /// What is due when nothing has happened for a while: a word that keeps the connection open, or its end, if the
+    /// client polls.
+    fn tend(&self) {
+        match self {
+            Outlet::Once(writer) => drop(writer.push_if_idle(sse::KEEP_ALIVE)),
+            Outlet::Lasting(stream) => {
+                stream.keep_alive();
+                stream.hang_up();
+            }
+            Outlet::Nobody => {}
+        }
+    }
+
+    /// After how much silence there is something to tend to.
+    fn patience(&self) -> Duration {
+        match self {
+            Outlet::Lasting(stream) => {
+                stream.poll_after().map_or(KEEP_ALIVE_EVERY, |after| after.min(KEEP_ALIVE_EVERY))
+            }
+            _ => KEEP_ALIVE_EVERY,
+        }
+    }
+
+    /// Whether the client has gone for good: a modern one with its stream, a legacy one when it has not come back.
+    fn is_forsaken(&self) -> bool {
+        match self {
+            Outlet::Once(writer) => writer.is_gone(),
+            Outlet::Lasting(stream) => stream.is_over() || stream.alone_for() >= stream.age(),
+            Outlet::Nobody => true,
+        }
+    }
+
+    /// Waits until a modern client has gone.
+    async fn abandoned(&self) {
+        match self {
+            Outlet::Once(writer) => writer.abandoned().await,
+            _ => std::future::pending().await,
         }
     }
 }
@@ -102,35 +190,30 @@ async fn relay(
     front: &Front,
     mut call: Box<ClientCall>,
     ticket: Option<Ticket>,
-    writer: Writer,
+    outlet: Outlet,
     mut first: Option<Step>,
 ) {
-    let modern = call.request().era == Era::Modern;
     loop {
         let step = match first.take() {
             Some(step) => step,
             None => tokio::select! {
-                step = next(front, &mut call, ticket.as_ref(), Some(Instant::now() + KEEP_ALIVE_EVERY)) => step,
+                step = next(front, &mut call, ticket.as_ref(), Some(Instant::now() + outlet.patience())) => step,
                 // Closing the stream is how a modern client cancels; dropping the call tells the server.
-                () = writer.abandoned(), if modern => return,
+                () = outlet.abandoned() => return,
             },
         };
         // A reader that has gone, or was cut off, does not end a legacy call.
-        let _ = match step {
-            Step::Note(note) => writer.push(sse::event(None, &[&note])),
-            Step::Silent => writer.push_if_idle(sse::KEEP_ALIVE),
+        match step {
+            Step::Note(note) => outlet.say(&note),
+            Step::Silent => outlet.tend(),
             Step::Ask(questions) => {
-                if let Err(error) = ask(front, &mut call, ticket.as_ref(), &writer, questions).await {
-                    let _ = writer.push(sse::event(None, &[&call.withdraw(&error).message]));
-                    return writer.end();
+                if let Err(error) = ask(front, &mut call, ticket.as_ref(), &outlet, questions).await {
+                    let answer = call.withdraw(&error).message;
+                    return outlet.finish(call.request(), &answer);
                 }
-                Ok(())
             }
-            Step::Done(done) => {
-                let _ = writer.push(sse::event(None, &[&done.message]));
-                return writer.end();
-            }
-        };
+            Step::Done(done) => return outlet.finish(call.request(), &done.message),
+        }
     }
 }
 
@@ -143,7 +226,7 @@ async fn ask(
     front: &Front,
     call: &mut ClientCall,
     ticket: Option<&Ticket>,
-    writer: &Writer,
+    outlet: &Outlet,
     questions: Vec<Question>,
 ) -> Result<(), Error> {
     let gone = |what: &str| {
@@ -155,7 +238,7 @@ async fn ask(
         let waiting = ticket.session().ask();
         let request =
             write::request(waiting.number(), &question.method, &String::from_utf8_lossy(&question.params));
-        writer.push(sse::event(None, &[&request])).map_err(|_| gone("its client has gone"))?;
+        outlet.ask(&request).map_err(|_| gone("its client has gone"))?;
         asked.push((question.key, waiting));
     }
     let answers = async {
@@ -182,8 +265,11 @@ async fn ask(
             () = ticket.cancelled() => return Err(gone("the client has cancelled the call")),
             () = front.abort.cancelled() => return Err(gone("the gateway is shutting down")),
             // While a person thinks, proxies must not take the stream for dead.
-            () = tokio::time::sleep(KEEP_ALIVE_EVERY) => {
-                let _ = writer.push_if_idle(sse::KEEP_ALIVE);
+            () = tokio::time::sleep(outlet.patience()) => {
+                outlet.tend();
+                if outlet.is_forsaken() {
+                    return Err(gone("its client has gone"));
+                }
             }
         }
     }

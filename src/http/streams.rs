@@ -8,9 +8,9 @@ use http::header::ACCEPT;
 use http::{HeaderMap, StatusCode};
 
 use crate::base::{Era, Error, ErrorKind, Principal, ServerName};
-use crate::protocol::{Message, Params, RawId, header, skim};
+use crate::protocol::{Message, Params, RawId, header, method, skim, write};
 use crate::router::{Endpoint, Reply};
-use crate::session::{Session, Wants, Watched};
+use crate::session::{OWN_STREAM, Position, Reader, Session, Wants, Watched};
 
 use super::body::FrontBody;
 use super::front::Front;
@@ -32,22 +32,86 @@ pub fn session(
     front.sessions.find(id.to_str().unwrap_or_default(), endpoint.name(), principal)
 }
 
-/// `GET`: the stream on which a legacy client hears of changes.
+/// `GET`: the stream on which a legacy client hears of changes, or, with `Last-Event-ID`, the rest of a stream that it
+/// has lost.
 pub fn open(front: &Front, endpoint: &Endpoint, principal: &Principal, headers: &HeaderMap) -> FrontResponse {
     let accepts = headers.get(ACCEPT).map_or(&b""[..], http::HeaderValue::as_bytes);
     if memchr::memmem::find(accepts, b"text/event-stream").is_none() {
         return reply::status(StatusCode::NOT_ACCEPTABLE);
     }
     let opened = session(front, endpoint, principal, headers).and_then(|session| {
-        Ok((front.hub.listen(server_of(endpoint), Wants::ALL, Arc::clone(session.watched()), None)?, session))
+        let position = position(headers)?;
+        let place = front.hub.place()?;
+        let reader = match position {
+            Some(position) if position.stream != OWN_STREAM => {
+                let stream = session.streams().find(&position);
+                match stream.and_then(|stream| stream.connect(Some(position.event)).ok()) {
+                    Some(reader) => reader,
+                    None => return Ok(lost(&position)),
+                }
+            }
+            position => own_stream(front, endpoint, &session, position.as_ref()),
+        };
+        let hold = session.hold_stream();
+        Ok(reply::events(FrontBody::Opened { reader, _hold: hold, _place: place }))
     });
-    match opened {
-        Ok((listening, session)) => {
-            let (hold, writer) = (session.hold_stream(), listening.writer.clone());
-            session.set_stream(writer);
-            reply::events(FrontBody::Changes { listening, _hold: Some(hold) })
+    opened.unwrap_or_else(|error| reply::refusal(&error, Era::Legacy))
+}
+
+fn position(headers: &HeaderMap) -> Result<Option<Position>, Error> {
+    let Some(value) = headers.get(header::LAST_EVENT_ID) else { return Ok(None) };
+    match value.to_str().ok().and_then(Position::read) {
+        Some(position) => Ok(Some(position)),
+        None => Err(Error::new(
+            ErrorKind::InvalidRequest,
+            "Last-Event-ID is no id of an event of this gateway; open the stream without it",
+        )),
+    }
+}
+
+/// What is said to a client that asks for the rest of a call's stream which is not held any more. It must not wait in vain:
+/// it gets an answer to its call, and that says so.
+fn lost(position: &Position) -> FrontResponse {
+    let error = reply::not_held();
+    match &position.call {
+        Some(call) => reply::single(Reply::error(Some(call), &error, Era::Legacy)),
+        None => reply::refusal(&error, Era::Legacy),
+    }
+}
+
+/// The session's own stream. If it is not held as far back as the client asks, everything may have changed meanwhile,
+/// and the client is told just that.
+fn own_stream(
+    front: &Front,
+    endpoint: &Endpoint,
+    session: &Arc<Session>,
+    position: Option<&Position>,
+) -> Reader {
+    let streams = session.streams();
+    if let Some(position) = position
+        && let Some(stream) = streams.find(position)
+        && stream.holds_all_after(position.event)
+        && let Ok(reader) = stream.connect(Some(position.event))
+    {
+        return reader;
+    }
+    loop {
+        let (stream, fresh) = streams.own();
+        if fresh {
+            front.hub.adopt(server_of(endpoint), Arc::clone(session.watched()), Arc::clone(&stream));
         }
-        Err(error) => reply::refusal(&error, Era::Legacy),
+        // One that was let go at this very moment is followed by another.
+        let Ok(reader) = stream.connect(None) else { continue };
+        if position.is_some() {
+            for method in [method::TOOLS_CHANGED, method::PROMPTS_CHANGED, method::RESOURCES_CHANGED] {
+                stream.push(&write::notification(method, None));
+            }
+            for uri in session.watched().uris() {
+                let params = format!(r#"{{"uri":{}}}"#, skim::quote(&uri));
+                stream.push(&write::notification(method::RESOURCE_UPDATED, Some(&params)));
+            }
+        }
+        return reader;
     }
 }
 
@@ -105,8 +169,8 @@ pub async fn listen(
         }
     }
     watched.settled().await;
-    match front.hub.listen(server_of(endpoint), wants, watched, Some(id.clone())) {
-        Ok(listening) => reply::events(FrontBody::Changes { listening, _hold: None }),
+    match front.hub.listen(server_of(endpoint), wants, watched, id.clone()) {
+        Ok(listening) => reply::events(FrontBody::Changes(listening)),
         Err(error) => reply::reply(Reply::error(Some(&id), &error, Era::Modern)),
     }
 }

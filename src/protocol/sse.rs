@@ -26,6 +26,22 @@ pub fn event(id: Option<&str>, data: &[&[u8]]) -> Bytes {
     out.freeze()
 }
 
+/// An event that carries an id and no data, by which a client can come back to a stream on which nothing has been said
+/// yet, and after how many milliseconds it should (2025-11-25, `basic/transports`).
+pub fn priming(id: &str, retry: u64) -> Bytes {
+    Bytes::from(format!("id: {id}\nretry: {retry}\ndata: \n\n"))
+}
+
+/// After how many milliseconds a client should come back to a stream that is about to be closed.
+pub fn retry(retry: u64) -> Bytes {
+    Bytes::from(format!("retry: {retry}\n\n"))
+}
+
+/// A comment, for whoever looks at the stream; `text` is one line.
+pub fn comment(text: &str) -> Bytes {
+    Bytes::from(format!(": {text}\n\n"))
+}
+
 /// An event as it was read.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Event {

@@ -1,7 +1,7 @@
-//! Everybody who listens for changes: legacy GET streams and modern `subscriptions/listen` streams.
+//! Everybody who listens for changes: legacy sessions' own streams and modern `subscriptions/listen` streams.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use crate::supervisor::{Fleet, Updated};
 use crate::upstream::ListKind;
 
 use super::queue::{self, Reader, Writer};
+use super::resumable::Stream;
 use super::watched::Watched;
 
 /// A silent stream gets a comment this often: proxies and browsers close a connection that is silent for half a
@@ -48,7 +49,29 @@ struct Listener {
     /// The id of the listen request, which a modern client finds in every notification.
     subscription: Option<RawId>,
     watched: Arc<Watched>,
-    writer: Writer,
+    line: Line,
+}
+
+/// How a listener is reached.
+#[derive(Debug)]
+enum Line {
+    /// A modern client's stream, which ends with its connection.
+    Once(Writer),
+    /// A legacy session's own stream, to which its client may come back.
+    Lasting(Arc<Stream>),
+}
+
+impl Line {
+    fn say(&self, message: &[u8]) {
+        match self {
+            Line::Once(writer) => {
+                if writer.push(sse::event(None, &[message])).is_err() {
+                    debug!("a reader of an event stream has gone, or was too slow and has been cut off");
+                }
+            }
+            Line::Lasting(stream) => stream.push(message),
+        }
+    }
 }
 
 /// The listeners. Cloning is cheap.
@@ -59,59 +82,82 @@ pub struct Hub(Arc<Inner>);
 struct Inner {
     listeners: Mutex<HashMap<u64, Listener>>,
     next: AtomicU64,
+    open: AtomicUsize,
     cap: usize,
 }
+
+/// One of the streams that may be open at once. Dropping it gives it back.
+#[derive(Debug)]
+pub struct Place(Hub);
 
 /// An open stream. Dropping it ends the listening.
 #[derive(Debug)]
 pub struct Listening {
     /// What arrives, as finished server-sent events.
     pub reader: Reader,
-    /// Through which whoever opened the stream can say more on it, or end it.
-    pub writer: Writer,
     key: u64,
-    hub: Hub,
+    place: Place,
 }
 
 impl Hub {
     /// A hub for at most `cap` streams; it follows the catalog until `shutdown`, and then ends every stream in good
     /// order.
     pub fn start(catalog: &CatalogHandle, fleet: &Fleet, cap: usize, shutdown: CancellationToken) -> Hub {
-        let hub = Hub(Arc::new(Inner { listeners: Mutex::default(), next: AtomicU64::new(0), cap }));
+        let (next, open) = (AtomicU64::new(0), AtomicUsize::new(0));
+        let hub = Hub(Arc::new(Inner { listeners: Mutex::default(), next, open, cap }));
         let (follower, changes, updates) = (hub.clone(), catalog.changes(), fleet.updates());
         tokio::spawn(async move { follower.follow(changes, updates, shutdown).await });
         hub
     }
 
-    /// Opens a stream at an endpoint. For a modern client `subscription` is the id of its listen request; the
-    /// acknowledgement is on the stream before anything else can be.
+    /// Opens a modern client's stream at an endpoint; `subscription` is the id of its listen request. The acknowledgement
+    /// is on the stream before anything else can be.
     pub fn listen(
         &self,
         endpoint: Option<ServerName>,
         wants: Wants,
         watched: Arc<Watched>,
-        subscription: Option<RawId>,
+        subscription: RawId,
     ) -> Result<Listening, Error> {
+        let place = self.place()?;
         let (writer, reader) = queue::queue();
-        if let Some(id) = &subscription {
-            // The reader is in our hands, so the queue cannot be gone.
-            let _ = writer.push(acknowledgement(id, wants, &watched.uris()));
+        // The reader is in our hands, so the queue cannot be gone.
+        let _ = writer.push(acknowledgement(&subscription, wants, &watched.uris()));
+        let line = Line::Once(writer);
+        let key = self.enter(Listener { endpoint, wants, subscription: Some(subscription), watched, line });
+        Ok(Listening { reader, key, place })
+    }
+
+    /// Lets a legacy session's own stream hear of everything at an endpoint, until nobody has been connected to it for as
+    /// long as things are kept.
+    pub fn adopt(&self, endpoint: Option<ServerName>, watched: Arc<Watched>, stream: Arc<Stream>) {
+        let line = Line::Lasting(stream);
+        self.enter(Listener { endpoint, wants: Wants::ALL, subscription: None, watched, line });
+    }
+
+    /// A place among the streams that may be open.
+    pub fn place(&self) -> Result<Place, Error> {
+        let below_cap = |open: usize| (open < self.0.cap).then_some(open + 1);
+        match self.0.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below_cap) {
+            Ok(_) => Ok(Place(self.clone())),
+            Err(_) => {
+                let cap = self.0.cap;
+                let text =
+                    format!("the gateway has {cap} event streams open, as many as it may (max_streams)");
+                Err(Error::new(ErrorKind::Overloaded, text))
+            }
         }
-        let key = self.0.next.fetch_add(1, Ordering::Relaxed);
-        let mut listeners = self.lock();
-        if listeners.len() >= self.0.cap {
-            let text =
-                format!("the gateway has {} event streams open, as many as it may (max_streams)", self.0.cap);
-            return Err(Error::new(ErrorKind::Overloaded, text));
-        }
-        listeners.insert(key, Listener { endpoint, wants, subscription, watched, writer: writer.clone() });
-        drop(listeners);
-        Ok(Listening { reader, writer, key, hub: self.clone() })
     }
 
     /// Streams that are open.
     pub fn streams(&self) -> usize {
-        self.lock().len()
+        self.0.open.load(Ordering::Relaxed)
+    }
+
+    fn enter(&self, listener: Listener) -> u64 {
+        let key = self.0.next.fetch_add(1, Ordering::Relaxed);
+        self.lock().insert(key, listener);
+        key
     }
 
     async fn follow(
@@ -166,10 +212,7 @@ impl Hub {
                         .as_ref()
                         .map(subscription_meta)
                         .map(|meta| format!("{{{meta}}}"));
-                    let text = write::notification(method, params.as_deref());
-                    if listener.writer.push(sse::event(None, &[&text])).is_err() {
-                        debug!(method, "a reader of an event stream was too slow and has been cut off");
-                    }
+                    listener.line.say(&write::notification(method, params.as_deref()));
                 }
             }
         }
@@ -182,26 +225,42 @@ impl Hub {
                 Some(id) => format!(r#"{{{},"uri":{uri}}}"#, subscription_meta(id)),
                 None => format!(r#"{{"uri":{uri}}}"#),
             };
-            let text = write::notification(method::RESOURCE_UPDATED, Some(&params));
-            let _ = listener.writer.push(sse::event(None, &[&text]));
+            listener.line.say(&write::notification(method::RESOURCE_UPDATED, Some(&params)));
         }
     }
 
+    /// Keeps silent streams open, lets clients that poll go, and lets go of streams to which nobody came back.
     fn keep_alive(&self) {
-        for listener in self.lock().values() {
-            let _ = listener.writer.push_if_idle(sse::KEEP_ALIVE);
-        }
+        self.lock().retain(|_, listener| match &listener.line {
+            Line::Once(writer) => {
+                let _ = writer.push_if_idle(sse::KEEP_ALIVE);
+                true
+            }
+            Line::Lasting(stream) => {
+                stream.keep_alive();
+                stream.hang_up();
+                let stays = !stream.is_over() && stream.alone_for() < stream.age();
+                if !stays {
+                    stream.retire();
+                }
+                stays
+            }
+        });
     }
 
     /// A modern listen request is answered when the gateway ends it (2026-07-28, `basic/patterns/subscriptions`,
     /// "Graceful Closure").
     fn end_all(&self) {
         for listener in self.lock().values() {
-            if let Some(id) = &listener.subscription {
-                let result = format!(r#"{{"resultType":"complete",{}}}"#, subscription_meta(id));
-                let _ = listener.writer.push(sse::event(None, &[&write::result(id, result.as_bytes())]));
+            match (&listener.line, &listener.subscription) {
+                (Line::Once(writer), Some(id)) => {
+                    let result = format!(r#"{{"resultType":"complete",{}}}"#, subscription_meta(id));
+                    let _ = writer.push(sse::event(None, &[&write::result(id, result.as_bytes())]));
+                    writer.end();
+                }
+                (Line::Once(writer), None) => writer.end(),
+                (Line::Lasting(stream), _) => stream.farewell(),
             }
-            listener.writer.end();
         }
     }
 
@@ -212,7 +271,14 @@ impl Hub {
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        self.hub.lock().remove(&self.key);
+        let removed = self.place.0.lock().remove(&self.key);
+        drop(removed);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, oneshot};
@@ -15,7 +15,8 @@ use crate::protocol::{ClientCapabilities, Message, RawId, id};
 use crate::store::Store;
 
 use super::facts::{Facts, seconds};
-use super::queue::Writer;
+use super::keep::Keep;
+use super::resumable::{Home, Manners};
 use super::watched::Watched;
 
 /// How the sessions behave.
@@ -28,6 +29,10 @@ pub struct SessionOptions {
     pub cap: usize,
     /// Where deletions outlive the process.
     pub store: Option<Store>,
+    /// What is kept for clients that lost a stream.
+    pub keep: Keep,
+    /// After how long a stream is closed whose client polls.
+    pub poll_after: Option<Duration>,
 }
 
 /// All sessions. Cloning is cheap.
@@ -67,8 +72,10 @@ pub struct Session {
     next_question: AtomicU64,
     /// Resources that the client wants to hear of.
     watched: Arc<Watched>,
-    /// The client's GET stream.
-    stream: Mutex<Option<Writer>>,
+    /// Its streams, once there has been one.
+    home: OnceLock<Arc<Home>>,
+    keep: Keep,
+    poll_after: Option<Duration>,
     /// Seconds since the gateway started.
     last_used: AtomicU64,
 }
@@ -141,9 +148,10 @@ impl Sessions {
         if let Some(store) = &self.0.options.store {
             store.revoke(hash, expires);
         }
-        if let Some(stream) = session.stream.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            stream.end();
+        if let Some(home) = session.home.get() {
+            home.retire();
         }
+        session.watched.clear();
         for (_, cancel) in session.lock().iter() {
             cancel.notify_one();
         }
@@ -158,6 +166,7 @@ impl Sessions {
     pub async fn reap_until(self, shutdown: CancellationToken) {
         while shutdown.run_until_cancelled(tokio::time::sleep(REAP_EVERY)).await.is_some() {
             let now = SystemTime::now();
+            self.0.options.keep.reap();
             self.0
                 .revoked
                 .write()
@@ -211,7 +220,9 @@ impl Sessions {
             watched: Arc::default(),
             questions: Mutex::default(),
             next_question: AtomicU64::new(1),
-            stream: Mutex::default(),
+            home: OnceLock::new(),
+            keep: self.0.options.keep.clone(),
+            poll_after: self.0.options.poll_after,
             last_used: AtomicU64::new(self.now()),
         });
         live.insert(id, Arc::clone(&session));
@@ -223,8 +234,10 @@ impl Sessions {
             .values()
             .filter(|session| session.is_idle())
             .take(EVICTION_SAMPLE)
-            // One that watches resources would lose that; it goes last.
-            .min_by_key(|session| (!session.watched.is_empty(), session.last_used.load(Ordering::Relaxed)))
+            // One that watches resources, or may come back for a stream, would lose that; it goes last.
+            .min_by_key(|session| {
+                (session.has_something_to_lose(), session.last_used.load(Ordering::Relaxed))
+            })
             .map(|session| Arc::clone(&session.id));
         match oldest {
             Some(id) => {
@@ -310,13 +323,16 @@ impl Session {
         self.questions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes `writer` the session's stream: it ends with the session, and the stream before it ends now, because a
-    /// client that opens another has lost or left the first.
-    pub fn set_stream(&self, writer: Writer) {
-        let before = self.stream.lock().unwrap_or_else(PoisonError::into_inner).replace(writer);
-        if let Some(before) = before {
-            before.end();
-        }
+    /// The session's streams.
+    pub fn streams(&self) -> &Arc<Home> {
+        self.home.get_or_init(|| {
+            let polls = self.facts.version >= Version::V2025_11_25;
+            Home::new(Manners { polls, poll_after: self.poll_after }, self.keep.clone())
+        })
+    }
+
+    fn has_something_to_lose(&self) -> bool {
+        !self.watched.is_empty() || self.home.get().is_some_and(|home| !home.is_empty())
     }
 
     /// Marks the session as having an open stream while the guard lives.
@@ -414,7 +430,9 @@ mod tests {
     use super::*;
 
     fn sessions(cap: usize, key: &SealKey) -> Sessions {
-        Sessions::new(SessionOptions { key: key.clone(), ttl: Duration::from_secs(3600), cap, store: None })
+        let keep = Keep::new(1 << 20, Duration::from_secs(60));
+        let ttl = Duration::from_secs(3600);
+        Sessions::new(SessionOptions { key: key.clone(), ttl, cap, store: None, keep, poll_after: None })
     }
 
     fn open(sessions: &Sessions) -> Arc<Session> {
@@ -447,11 +465,12 @@ mod tests {
         let sessions = sessions(10, &SealKey::random());
         let session = open(&sessions);
         let ticket = session.begin(&RawId::from_number(1));
-        let (writer, _reader) = crate::session::queue();
-        session.set_stream(writer.clone());
+        let (stream, _) = session.streams().own();
+        let mut reader = stream.connect(None).unwrap();
         sessions.delete(&session);
         ticket.cancelled().await;
-        assert!(writer.is_gone(), "the stream ends with its session");
+        while std::future::poll_fn(|cx| reader.poll_next(cx)).await.is_some() {}
+        assert!(stream.is_over(), "the stream ends with its session");
         assert!(sessions.find(session.id(), "", &Principal::anonymous()).is_err());
     }
 

@@ -52,6 +52,12 @@ impl Watched {
         drop(removed);
     }
 
+    /// Takes all of them away.
+    pub fn clear(&self) {
+        let all = std::mem::take(&mut *self.lock());
+        drop(all);
+    }
+
     /// Whether the client wants to hear of this update.
     pub fn covers(&self, updated: &Updated) -> bool {
         self.lock().get(&updated.uri).is_some_and(|subscription| *subscription.server() == updated.server)

@@ -19,6 +19,7 @@ mod limits;
 mod mirrored;
 mod modern;
 mod platform;
+mod resume;
 mod rmcp_client;
 mod rmcp_server;
 mod sessions;

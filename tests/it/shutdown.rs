@@ -133,7 +133,7 @@ async fn an_open_stream_is_ended_in_good_order_and_does_not_hold_the_end_up() {
     let gateway = Gateway::start(&scripted("s", &[])).await;
     let client = Legacy::open(&gateway, "/mcp").await;
     let mut stream = client.stream().await;
-    let ended = tokio::spawn(async move { stream.event().await });
+    let ended = tokio::spawn(async move { stream.message().await });
     ends_promptly(gateway).await;
     assert_eq!(ended.await.unwrap(), None);
 }

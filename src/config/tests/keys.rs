@@ -65,6 +65,9 @@ const ROWS: &[Row] = &[
     ("gateway.parallel_starts", "5", of_gateway!(parallel_starts), "5"),
     ("gateway.shutdown_grace", "\"0s\"", of_gateway!(shutdown_grace), "0ns"),
     ("gateway.name_limit", "64", of_gateway!(name_limit), "64"),
+    ("gateway.replay.memory", "\"1MiB\"", of_gateway!(replay.memory), "1048576"),
+    ("gateway.replay.age", "\"1m\"", of_gateway!(replay.age), "60s"),
+    ("gateway.replay.poll_after", "\"1m\"", of_gateway!(replay.poll_after), "Some(60s)"),
     ("gateway.log.filter", "\"warn,trunkline=debug\"", of_gateway!(log.filter), "\"warn,trunkline=debug\""),
     ("gateway.log.format", "\"json\"", of_gateway!(log.format), "Json"),
     ("defaults.protocol", "\"modern\"", of_child!(protocol), "Modern"),
@@ -189,6 +192,7 @@ fn every_default_in_the_list_is_what_holds() {
     assert_eq!((gateway.max_in_flight, gateway.name_limit), (4_096, 48));
     assert_eq!((gateway.session_ttl.as_secs(), gateway.shutdown_grace.as_secs()), (86_400, 10));
     assert_eq!(gateway.workers, std::thread::available_parallelism().unwrap().get());
+    assert_eq!((gateway.replay.memory, gateway.replay.age.as_secs()), (64 << 20, 300));
     let server = &loaded.config.servers[0];
     let waits = [server.call_timeout, server.start_timeout, server.connect_timeout, server.stop_grace];
     assert_eq!(waits.map(|wait| wait.as_secs()), [30, 30, 10, 5]);

@@ -20,6 +20,7 @@ pub const MODERN: &str = "2026-07-28";
 pub struct Legacy {
     address: SocketAddr,
     path: String,
+    version: String,
     /// Its `Mcp-Session-Id`.
     pub session: String,
     /// The result of its `initialize`.
@@ -29,13 +30,19 @@ pub struct Legacy {
 impl Legacy {
     /// Opens a session at `path`.
     pub async fn open(gateway: &Gateway, path: &str) -> Legacy {
-        let params = json!({ "protocolVersion": LEGACY, "capabilities": {}, "clientInfo": { "name": "it", "version": "1" } });
+        Legacy::open_as(gateway, path, LEGACY).await
+    }
+
+    /// Opens a session of an older version.
+    pub async fn open_as(gateway: &Gateway, path: &str, version: &str) -> Legacy {
+        let params = json!({ "protocolVersion": version, "capabilities": {}, "clientInfo": { "name": "it", "version": "1" } });
         let body = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params }).to_string();
         let reply = wire::post(gateway.address, path, &[], body).await.whole().await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         let session = reply.header("mcp-session-id").expect("a session").to_owned();
         let welcome = reply.json()["result"].clone();
-        let client = Legacy { address: gateway.address, path: path.to_owned(), session, welcome };
+        let (path, version) = (path.to_owned(), version.to_owned());
+        let client = Legacy { address: gateway.address, path, version, session, welcome };
         client.notify("notifications/initialized", json!({})).await;
         client
     }
@@ -47,7 +54,8 @@ impl Legacy {
 
     /// Sends a body as it is, and returns when the head of the response is here.
     pub async fn post(&self, body: impl Into<Bytes>) -> Open {
-        let headers = [("mcp-session-id", self.session.as_str()), ("mcp-protocol-version", LEGACY)];
+        let headers =
+            [("mcp-session-id", self.session.as_str()), ("mcp-protocol-version", self.version.as_str())];
         wire::post(self.address, &self.path, &headers, body).await
     }
 
@@ -81,6 +89,16 @@ impl Legacy {
     /// Opens the session's stream.
     pub async fn stream(&self) -> Open {
         let headers = [("mcp-session-id", self.session.as_str()), ("accept", "text/event-stream")];
+        wire::request(self.address, "GET", &self.path, &headers, "").await
+    }
+
+    /// Goes on with a stream after the event of this id.
+    pub async fn resume(&self, id: &str) -> Open {
+        let headers = [
+            ("mcp-session-id", self.session.as_str()),
+            ("accept", "text/event-stream"),
+            ("last-event-id", id),
+        ];
         wire::request(self.address, "GET", &self.path, &headers, "").await
     }
 

@@ -105,6 +105,14 @@ impl Gateway {
         .await;
     }
 
+    /// Waits until so many event streams are open.
+    pub async fn streams(&self, wanted: u32) {
+        eventually(&format!("{wanted} streams are open"), || async {
+            (self.metric("trunkline_streams").await == Some(f64::from(wanted))).then_some(())
+        })
+        .await;
+    }
+
     /// A GET.
     pub async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Reply {
         wire::request(self.address, "GET", path, headers, "").await.whole().await

@@ -53,8 +53,19 @@ pub struct Reply {
 pub enum Event {
     /// Its data.
     Data(String),
-    /// A comment, which is there to keep the stream open.
+    /// A comment, or an event without data: it keeps the stream open, or says how to come back to it.
     Comment,
+}
+
+/// A server-sent event with all its fields.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Fields {
+    /// `id`.
+    pub id: Option<String>,
+    /// `retry`.
+    pub retry: Option<u64>,
+    /// `data`; none for a comment, and for an event of nothing but `retry`.
+    pub data: Option<String>,
 }
 
 /// Sends a request and returns as soon as the head of the response is here. A `host` header is added if there is none.
@@ -111,10 +122,22 @@ impl Open {
 
     /// The next server-sent event; `None` at the end of the stream.
     pub async fn event(&mut self) -> Option<Event> {
+        Some(read_event(&self.event_text().await?))
+    }
+
+    /// The next server-sent event with its fields; `None` at the end of the stream.
+    pub async fn fields(&mut self) -> Option<Fields> {
+        let text = self.event_text().await?;
+        let field = |name: &str| text.lines().find_map(|line| Some(line.strip_prefix(name)?.to_owned()));
+        let retry = field("retry: ").map(|retry| retry.parse().expect("a number"));
+        Some(Fields { id: field("id: "), retry, data: field("data: ") })
+    }
+
+    async fn event_text(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.pending.windows(2).position(|pair| pair == b"\n\n") {
                 let event = self.pending.split_to(end + 2);
-                return Some(read_event(std::str::from_utf8(&event[..end]).expect("text")));
+                return Some(std::str::from_utf8(&event[..end]).expect("text").to_owned());
             }
             match within("an event", self.body.frame()).await {
                 Some(frame) => {
@@ -180,5 +203,6 @@ impl Reply {
 
 fn read_event(text: &str) -> Event {
     let lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
-    if lines.is_empty() { Event::Comment } else { Event::Data(lines.join("\n")) }
+    let data = lines.join("\n");
+    if data.is_empty() { Event::Comment } else { Event::Data(data) }
 }
