@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod http;
+pub mod onboard;
 pub mod platform;
 pub mod protocol;
 pub mod router;

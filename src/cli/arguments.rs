@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::onboard::{Connect, DoctorArguments, Import};
+
 /// One endpoint in front of a supervised fleet of MCP servers.
 ///
 /// Without a command, trunkline serves. Without a configuration file it serves a built-in demo server, so that a first
@@ -23,6 +25,12 @@ pub enum Command {
     Serve(Serve),
     /// Serve one MCP client on stdin and stdout: with a fleet of its own, or as a bridge to a running gateway.
     Stdio(Stdio),
+    /// Take over MCP servers from the configuration of other programs; prints entries for gateway.toml.
+    Import(Import),
+    /// Point a client at the gateway: prints what goes into the client's configuration, or puts it there.
+    Connect(Connect),
+    /// Look for whatever keeps the gateway from serving, and say the cure.
+    Doctor(DoctorArguments),
     /// Run the built-in demo MCP server on stdin and stdout.
     DemoServer,
 }

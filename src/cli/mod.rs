@@ -5,6 +5,8 @@
 
 mod arguments;
 pub mod exit;
+mod onboard;
 mod run;
+mod words;
 
 pub use run::main;

@@ -10,6 +10,8 @@ use crate::{app, demo};
 
 use super::arguments::{Arguments, Command, Serve, Stdio};
 use super::exit;
+use super::onboard;
+use super::words::{fail, say};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -18,6 +20,9 @@ pub fn main() -> ExitCode {
         None => serve(arguments.serve),
         Some(Command::Serve(serve_arguments)) => serve(serve_arguments.over(arguments.serve)),
         Some(Command::Stdio(stdio)) => serve_stdio(stdio, arguments.serve),
+        Some(Command::Import(import)) => onboard::import(import),
+        Some(Command::Connect(connect)) => onboard::connect(connect, arguments.serve.config),
+        Some(Command::Doctor(doctor)) => onboard::doctor(doctor, arguments.serve.config),
         Some(Command::DemoServer) => demo_server(),
     }
 }
@@ -81,18 +86,5 @@ fn demo_server() -> ExitCode {
     match runtime.block_on(demo::run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(exit::FAILURE, &error.to_string()),
-    }
-}
-
-fn fail(code: u8, message: &str) -> ExitCode {
-    say(&format!("error: {message}\n"));
-    ExitCode::from(code)
-}
-
-#[expect(clippy::print_stderr, reason = "this is the room that talks to the person at the terminal")]
-fn say(text: &str) {
-    eprint!("{text}");
-    if !text.ends_with('\n') {
-        eprintln!();
     }
 }

@@ -17,6 +17,7 @@
 mod build;
 mod document;
 mod faults;
+pub mod foreign;
 mod given;
 mod keys;
 mod layers;

@@ -1,4 +1,5 @@
-//! References in values: `${env:NAME}`, `${file:/path}`, `${trunkline}`, and `$${` for a literal `${`.
+//! References in values: `${env:NAME}`, `${env:NAME:-default}`, `${file:/path}`, `${trunkline}`, and `$${` for a
+//! literal `${`.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -69,15 +70,24 @@ impl Scope {
         }
     }
 
-    fn variable(&self, name: &str) -> Result<String, Unresolved> {
+    fn variable(&self, text: &str) -> Result<String, Unresolved> {
+        let (name, default) =
+            text.split_once(":-").map_or((text, None), |(name, default)| (name, Some(default)));
         if !is_variable(name) {
             return Err(Unresolved {
                 problem: "has a `${env:…}` in which no variable's name stands".to_owned(),
-                help: "write `${env:NAME}`, the name in letters, digits and `_`; a default is not possible"
+                help: "write `${env:NAME}` or `${env:NAME:-default}`, the name in letters, digits and `_`"
                     .to_owned(),
             });
         }
-        self.env.get(name).cloned().ok_or_else(|| Unresolved {
+        // As in a shell, `:-` stands in for an empty variable too.
+        let value = match default {
+            Some(default) => {
+                Some(self.env.get(name).filter(|value| !value.is_empty()).map_or(default, String::as_str))
+            }
+            None => self.env.get(name).map(String::as_str),
+        };
+        value.map(str::to_owned).ok_or_else(|| Unresolved {
             problem: format!("refers to the environment variable {name}, which is not set"),
             help: format!(
                 "set {name} where the gateway is started, or write `$${{env:{name}}}` for the literal text"
@@ -208,6 +218,7 @@ mod tests {
             ("Bearer ${env:TOKEN}!", "Bearer t0ken!"),
             ("${env:TOKEN}${env:TOKEN}", "t0kent0ken"),
             ("<${env:EMPTY}>", "<>"),
+            ("${env:EMPTY:-x} ${env:NOPE:-} ${env:TOKEN:-y}", "x  t0ken"),
             ("$${env:TOKEN}", "${env:TOKEN}"),
             ("a$$b$c $", "a$$b$c $"),
             ("${trunkline} x", "/opt/trunkline x"),

@@ -15,7 +15,7 @@ use super::rows::{EraVerdict, Revocation, StoredCatalog, Write};
 use crate::base::Era;
 
 /// The database's name in the data directory.
-const FILE_NAME: &str = "trunkline.db";
+pub(super) const FILE_NAME: &str = "trunkline.db";
 /// Changes that may wait for the disk. The commonest, a revocation, takes about 100 bytes: under 1 MB in all.
 pub(super) const QUEUE_LEN: usize = 8_192;
 /// KiB of catalogs that may wait for the disk: a fleet of 200 servers with 300 KiB of lists each.

@@ -18,6 +18,7 @@
 //! It never interprets what it keeps, and never holds a credential: session ids come hashed.
 
 mod aside;
+mod examine;
 mod fault;
 mod handle;
 mod health;
@@ -27,6 +28,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+pub use examine::examine;
 pub use fault::{OpenError, Unavailable};
 pub use handle::{Options, State, Store};
 pub use rows::{EraVerdict, Revocation, StoredCatalog};

@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 13] = [
     &["catalog"],
     &["router"],
     &["session"],
-    &["http", "stdio", "demo"],
+    &["http", "stdio", "demo", "onboard"],
     &["app"],
     &["cli"],
     &["lib"],

@@ -18,6 +18,7 @@ mod letter;
 mod limits;
 mod mirrored;
 mod modern;
+mod onboarding;
 mod platform;
 mod resume;
 mod rmcp_client;

@@ -1,0 +1,25 @@
+//! The two ways of saying something: what was asked for goes to standard output, everything else to standard error.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Prints what was asked for. A reader that has gone away is no error.
+pub fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Says why not.
+pub fn fail(code: u8, message: &str) -> ExitCode {
+    say(&format!("error: {message}\n"));
+    ExitCode::from(code)
+}
+
+/// Says something to the person at the terminal.
+#[expect(clippy::print_stderr, reason = "this is the room that talks to the person at the terminal")]
+pub fn say(text: &str) {
+    eprint!("{text}");
+    if !text.ends_with('\n') {
+        eprintln!();
+    }
+}
