@@ -12,7 +12,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::aead::{
+    AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, RandomizedNonceKey, UnboundKey,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
@@ -26,8 +28,12 @@ const TAG_LEN: usize = 16;
 
 /// The key that seals. Clones share it.
 #[derive(Clone)]
-pub struct SealKey {
-    aead: Arc<RandomizedNonceKey>,
+pub struct SealKey(Arc<Aead>);
+
+struct Aead {
+    random: RandomizedNonceKey,
+    /// The same key, for seals whose nonce follows from what they hold.
+    derived: LessSafeKey,
 }
 
 impl SealKey {
@@ -45,10 +51,39 @@ impl SealKey {
     /// If aws-lc cannot set up a key, which it does only when memory is exhausted.
     #[must_use]
     pub fn from_bytes(bytes: &[u8; SEAL_KEY_LEN]) -> SealKey {
-        match RandomizedNonceKey::new(&AES_256_GCM_SIV, bytes) {
-            Ok(aead) => SealKey { aead: Arc::new(aead) },
-            Err(_) => panic!("AES-256-GCM-SIV refused a key of the right length"),
+        let random = RandomizedNonceKey::new(&AES_256_GCM_SIV, bytes);
+        let derived = UnboundKey::new(&AES_256_GCM_SIV, bytes).map(LessSafeKey::new);
+        match (random, derived) {
+            (Ok(random), Ok(derived)) => SealKey(Arc::new(Aead { random, derived })),
+            _ => panic!("AES-256-GCM-SIV refused a key of the right length"),
         }
+    }
+
+    /// Seals `payload` so that the same payload gives the same text each time: for what a client compares.
+    ///
+    /// The nonce is the tag that the key gives the payload, so that it says nothing to anybody else; equal nonces mean
+    /// equal payloads, which is what the mode is made for.
+    ///
+    /// # Panics
+    /// As [`SealKey::seal`].
+    #[must_use]
+    pub fn seal_alike(&self, purpose: &'static [u8], payload: &[u8]) -> String {
+        let mut copy = payload.to_vec();
+        let label = [purpose, b" nonce"].concat();
+        let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
+        let tag = self.0.derived.seal_in_place_separate_tag(nonce, Aad::from(&label[..]), &mut copy);
+        let derived = tag.as_ref().ok().and_then(|tag| tag.as_ref().first_chunk::<NONCE_LEN>()).copied();
+        let mut buffer = Vec::with_capacity(payload.len() + TAG_LEN + NONCE_LEN);
+        buffer.extend_from_slice(payload);
+        let sealed = derived.map(|nonce| {
+            let nonce = Nonce::assume_unique_for_key(nonce);
+            self.0.derived.seal_in_place_append_tag(nonce, Aad::from(purpose), &mut buffer)
+        });
+        match (derived, sealed) {
+            (Some(nonce), Some(Ok(()))) => buffer.extend_from_slice(&nonce),
+            _ => panic!("sealing failed: the payload is beyond the cipher's limit"),
+        }
+        URL_SAFE_NO_PAD.encode(buffer)
     }
 
     /// Seals `payload` for `purpose`. The same payload gives another text each time.
@@ -59,7 +94,7 @@ impl SealKey {
     pub fn seal(&self, purpose: &'static [u8], payload: &[u8]) -> String {
         let mut buffer = Vec::with_capacity(payload.len() + TAG_LEN + NONCE_LEN);
         buffer.extend_from_slice(payload);
-        match self.aead.seal_in_place_append_tag(Aad::from(purpose), &mut buffer) {
+        match self.0.random.seal_in_place_append_tag(Aad::from(purpose), &mut buffer) {
             Ok(nonce) => buffer.extend_from_slice(nonce.as_ref()),
             Err(_) => panic!("sealing failed: the payload is beyond the cipher's limit"),
         }
@@ -76,7 +111,7 @@ impl SealKey {
         let body_len = buffer.len().checked_sub(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(buffer.get(body_len..)?).ok()?;
         let body = buffer.get_mut(..body_len)?;
-        let payload_len = self.aead.open_in_place(nonce, Aad::from(purpose), body).ok()?.len();
+        let payload_len = self.0.random.open_in_place(nonce, Aad::from(purpose), body).ok()?.len();
         buffer.truncate(payload_len);
         Some(buffer)
     }
@@ -100,6 +135,18 @@ mod tests {
     fn sealing_twice_gives_two_texts() {
         let key = SealKey::random();
         assert_ne!(key.seal(SESSION, b"same"), key.seal(SESSION, b"same"));
+    }
+
+    #[test]
+    fn what_is_sealed_alike_is_equal_and_opens() {
+        let key = SealKey::random();
+        let seal = |payload: &[u8]| key.seal_alike(TASK, payload);
+        assert_eq!(seal(b"one"), seal(b"one"));
+        assert_ne!(seal(b"one")[..4], seal(b"two")[..4]);
+        assert_ne!(seal(b"one"), key.seal_alike(SESSION, b"one"));
+        assert_ne!(seal(b"one"), SealKey::random().seal_alike(TASK, b"one"));
+        assert_eq!(key.open(TASK, &seal(b"one")).as_deref(), Some(&b"one"[..]));
+        assert_eq!(key.open(SESSION, &seal(b"one")), None);
     }
 
     #[test]

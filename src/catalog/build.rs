@@ -13,6 +13,7 @@ use crate::protocol::skim;
 use crate::supervisor::{Offer, ServerHandle};
 use crate::upstream::{ListKind, own_info};
 
+use super::capabilities::Capabilities;
 use super::naming;
 use super::template::Template;
 use super::view::{Introduction, ListResult, Route, View};
@@ -296,8 +297,10 @@ fn list_result(
 /// that pass through the gateway.
 fn introduce_server(offer: &Offer, caching: &Caching) -> Introduction {
     let Some(peer) = &offer.peer else {
+        let Capabilities { legacy, modern } = Capabilities::of_fleet(&[]);
         return Introduction {
-            capabilities: FLEET_CAPABILITIES.to_owned(),
+            legacy,
+            modern,
             server_info: own_info(),
             ..Introduction::default()
         };
@@ -309,22 +312,21 @@ fn introduce_server(offer: &Offer, caching: &Caching) -> Introduction {
             fields.push(format!(r#""{list}":{{"listChanged":true{subscribe}}}"#));
         }
     }
-    for passed in ["completions", "logging", "extensions", "experimental"] {
+    for passed in ["completions", "logging", "experimental"] {
         if let Some(raw) = skim::field_text(&peer.capabilities, passed) {
             fields.push(format!(r#""{passed}":{raw}"#));
         }
     }
+    let Capabilities { legacy, modern } = Capabilities::of_server(peer, &fields);
     Introduction {
-        capabilities: format!("{{{}}}", fields.join(",")),
+        legacy,
+        modern,
         server_info: peer.server_info.to_string(),
         instructions: peer.instructions.as_deref().map(skim::quote),
         ttl_ms: caching.ttl_ms,
         public: caching.public,
     }
 }
-
-/// The merged endpoint declares the same whoever is up.
-const FLEET_CAPABILITIES: &str = r#"{"tools":{"listChanged":true},"resources":{"listChanged":true,"subscribe":true},"prompts":{"listChanged":true},"completions":{},"logging":{}}"#;
 
 fn introduce_fleet(sources: &[Source], caching: &Caching) -> Introduction {
     let mut text = String::new();
@@ -342,8 +344,10 @@ fn introduce_fleet(sources: &[Source], caching: &Caching) -> Introduction {
             text.trim_end()
         ))
     });
+    let Capabilities { legacy, modern } = Capabilities::of_fleet(sources);
     Introduction {
-        capabilities: FLEET_CAPABILITIES.to_owned(),
+        legacy,
+        modern,
         server_info: own_info(),
         instructions,
         ttl_ms: caching.ttl_ms,

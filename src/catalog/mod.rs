@@ -6,6 +6,7 @@
 //! configured. It never talks to a server.
 
 mod build;
+mod capabilities;
 mod naming;
 mod snapshot;
 mod template;

@@ -53,8 +53,10 @@ pub struct View {
 /// What an endpoint says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Introduction {
-    /// `capabilities`, JSON text, for either era.
-    pub capabilities: String,
+    /// `capabilities`, JSON text, for a legacy client.
+    pub legacy: String,
+    /// `capabilities`, JSON text, for a modern client.
+    pub modern: String,
     /// `serverInfo`, JSON text.
     pub server_info: String,
     /// `instructions`, JSON text, if there are any.

@@ -55,6 +55,20 @@ methods! {
     PROMPTS_CHANGED = "notifications/prompts/list_changed";
     /// A resource has changed.
     RESOURCE_UPDATED = "notifications/resources/updated";
+    /// Looks at a task.
+    TASKS_GET = "tasks/get";
+    /// Legacy: waits for a task's result.
+    TASKS_RESULT = "tasks/result";
+    /// Withdraws a task.
+    TASKS_CANCEL = "tasks/cancel";
+    /// Modern: answers a task's questions.
+    TASKS_UPDATE = "tasks/update";
+    /// Legacy: lists tasks.
+    TASKS_LIST = "tasks/list";
+    /// Legacy: a task has changed.
+    TASK_STATUS = "notifications/tasks/status";
+    /// Modern: a task has changed.
+    TASK_CHANGED = "notifications/tasks";
     /// A server asks the client's model.
     CREATE_MESSAGE = "sampling/createMessage";
     /// A server asks the user.
@@ -64,7 +78,8 @@ methods! {
 }
 
 /// Methods of earlier versions that the modern era has removed (specification 2026-07-28, changelog).
-pub const REMOVED_IN_MODERN: [&str; 5] = [INITIALIZE, PING, SET_LEVEL, SUBSCRIBE, UNSUBSCRIBE];
+pub const REMOVED_IN_MODERN: [&str; 7] =
+    [INITIALIZE, PING, SET_LEVEL, SUBSCRIBE, UNSUBSCRIBE, TASKS_LIST, TASKS_RESULT];
 
 /// Methods whose modern requests carry `Mcp-Name`: the three of the core, and those of the tasks extension, which
 /// name a task.
@@ -74,5 +89,10 @@ pub fn is_named(method: &str) -> bool {
 
 /// Methods of the tasks extension that name a task.
 pub fn is_task(method: &str) -> bool {
-    matches!(method, "tasks/get" | "tasks/update" | "tasks/cancel")
+    matches!(method, TASKS_GET | TASKS_UPDATE | TASKS_CANCEL)
+}
+
+/// Methods of either era that name a task.
+pub fn names_task(method: &str) -> bool {
+    is_task(method) || method == TASKS_RESULT
 }

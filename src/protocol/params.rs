@@ -20,6 +20,8 @@ pub mod key {
     pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
     /// Name and version of the server, on modern results.
     pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+    /// The task that a message belongs to.
+    pub const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
     /// Opts a request into progress notifications.
     pub const PROGRESS_TOKEN: &str = "progressToken";
 }

@@ -137,7 +137,7 @@ fn has_field(object: &str, which: impl Fn(&str) -> bool) -> bool {
 }
 
 /// Inserts the fields `fields` (JSON text without braces) at the front of the object at `object`.
-fn insert_field(splice: &mut Splice, text: &str, object: Span, fields: impl Into<Bytes>) {
+pub fn insert_field(splice: &mut Splice, text: &str, object: Span, fields: impl Into<Bytes>) {
     let inner = &text[object.start + 1..object.end];
     let empty = inner.trim_start().starts_with('}');
     splice.insert(object.start + 1, fields.into());
@@ -150,6 +150,11 @@ fn insert_field(splice: &mut Splice, text: &str, object: Span, fields: impl Into
 /// that set them apart.
 pub fn result_to_legacy(splice: &mut Splice, text: &str, at: Span) {
     drop_fields(splice, text, at, |name| matches!(name, "resultType" | "ttlMs" | "cacheScope"));
+}
+
+/// Takes the field `name` out of the object at `at`.
+pub fn drop_field(splice: &mut Splice, text: &str, at: Span, name: &str) {
+    drop_fields(splice, text, at, |field| field == name);
 }
 
 /// Takes the fields that `drop` names out of the object at `at`.

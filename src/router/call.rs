@@ -20,6 +20,7 @@ use super::question::{InputRequired, Question, url_visits};
 use super::request::{Reply, Request};
 use super::resolve::Target;
 use super::state;
+use super::task::Tasks;
 
 /// What the watcher of a call sees next.
 #[derive(Debug)]
@@ -44,6 +45,7 @@ pub struct ClientCall {
     round: Round,
     rounds: usize,
     key: SealKey,
+    tasks: Tasks,
     received: Instant,
     timeout: Duration,
     deadline: Instant,
@@ -71,7 +73,7 @@ impl ClientCall {
         target: Target,
         sent: Sent,
         round: Round,
-        key: SealKey,
+        (key, tasks): (SealKey, Tasks),
         received: Instant,
         place: InFlight,
     ) -> ClientCall {
@@ -88,6 +90,7 @@ impl ClientCall {
             round,
             rounds: 1,
             key,
+            tasks,
             received,
             timeout,
             deadline,
@@ -260,6 +263,11 @@ impl ClientCall {
                 (Era::Modern, Era::Modern) => self.seal_state(&mut splice, text, payload),
                 _ => {}
             }
+            if self.sent.admission.live.peer.has_tasks() {
+                let at = reply.payload_span().unwrap_or(0..0);
+                let (server, more) = (self.target.server.name(), self.target.more.as_ref());
+                self.tasks.seal_result(&mut splice, &self.request, (server, more), (text, at));
+            }
         }
         Reply { message: splice.to_bytes(0), status }
     }
@@ -340,6 +348,10 @@ impl ClientCall {
                 }
             }
             _ => {}
+        }
+        if self.sent.admission.live.peer.has_tasks() {
+            let server = self.target.server.name();
+            self.tasks.seal_note(&mut splice, note, &self.request.principal, server);
         }
         Some(splice.to_bytes(0))
     }

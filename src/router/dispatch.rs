@@ -19,6 +19,8 @@ use super::prepare::Round;
 use super::request::{Answer, Endpoint, Reply, Request};
 use super::resolve::{self, Target};
 use super::state;
+use super::task::Tasks;
+use super::tasklist;
 
 /// What the gateway's own answers are counted under.
 const OWN_METRICS: &str = "trunkline";
@@ -33,13 +35,15 @@ struct Inner {
     gate: Gate,
     own: RequestMetrics,
     key: SealKey,
+    tasks: Tasks,
 }
 
 impl Router {
     /// A router that lets `max_in_flight` requests in at once and seals what servers leave with clients with `key`.
     pub fn new(fleet: Fleet, catalog: CatalogHandle, max_in_flight: usize, key: SealKey) -> Router {
         let own = RequestMetrics::for_server(OWN_METRICS);
-        Router(Arc::new(Inner { fleet, catalog, gate: Gate::new(max_in_flight), own, key }))
+        let tasks = Tasks::new(key.clone());
+        Router(Arc::new(Inner { fleet, catalog, gate: Gate::new(max_in_flight), own, key, tasks }))
     }
 
     /// The endpoint of the server `name`.
@@ -73,8 +77,8 @@ impl Router {
         }
         match self.forward(&request).await {
             Ok((target, sent, round, place)) => {
-                let key = self.0.key.clone();
-                Answer::Call(Box::new(ClientCall::new(request, target, sent, round, key, received, place)))
+                let seals = (self.0.key.clone(), self.0.tasks.clone());
+                Answer::Call(Box::new(ClientCall::new(request, target, sent, round, seals, received, place)))
             }
             Err(error) => {
                 debug!(method = request.message.method(), %error, "refused");
@@ -90,13 +94,13 @@ impl Router {
         let instructions = instructions(intro);
         Ok(format!(
             r#"{{"protocolVersion":"{version}","capabilities":{},"serverInfo":{}{instructions}}}"#,
-            intro.capabilities, intro.server_info
+            intro.legacy, intro.server_info
         ))
     }
 
     /// Subscribes to the resource that a request of a legacy client names.
     pub async fn subscribe(&self, request: &Request) -> Result<Subscription, Error> {
-        let target = resolve::resolve(request, &self.0.catalog, &self.0.fleet).await?;
+        let target = resolve::resolve(request, &self.0.catalog, &self.0.fleet, &self.0.tasks).await?;
         let subscription = subscribe_at(target)?;
         subscription.settled().await;
         Ok(subscription)
@@ -121,6 +125,9 @@ impl Router {
             (method::PING, Era::Legacy) => Some(Ok(b"{}".to_vec())),
             (method::DISCOVER, Era::Modern) => Some(Ok(self.discover(&request.endpoint))),
             (method::SET_LEVEL, Era::Legacy) => Some(self.set_level(request)),
+            (method::TASKS_LIST, Era::Legacy) if tasklist::is_empty(&request.endpoint, &self.0.fleet) => {
+                Some(Ok(br#"{"tasks":[]}"#.to_vec()))
+            }
             (method::DISCOVER, Era::Legacy) => Some(Err(resolve::unknown_method(method))),
             (removed, Era::Modern) if method::REMOVED_IN_MODERN.contains(&removed) => {
                 Some(Err(resolve::unknown_method(method)))
@@ -149,7 +156,7 @@ impl Router {
         format!(
             r#"{{"resultType":"complete","supportedVersions":["{}"],"capabilities":{}{},"ttlMs":{},"cacheScope":"{}","_meta":{{"{}":{}}}}}"#,
             Version::LATEST_MODERN,
-            intro.capabilities,
+            intro.modern,
             instructions(intro),
             intro.ttl_ms,
             if intro.public { "public" } else { "private" },
@@ -183,7 +190,7 @@ impl Router {
             );
             Error::new(ErrorKind::Overloaded, text).with_data(RETRY_SOON.to_owned())
         })?;
-        let target = resolve::resolve(request, &self.0.catalog, &self.0.fleet).await?;
+        let target = resolve::resolve(request, &self.0.catalog, &self.0.fleet, &self.0.tasks).await?;
         if let (Some(mirrors), Some(headers)) = (&target.mirrors, &request.headers) {
             mirrors
                 .check(request.arguments(), headers)

@@ -13,6 +13,8 @@ mod question;
 mod request;
 mod resolve;
 mod state;
+mod task;
+mod tasklist;
 
 pub use call::{ClientCall, Step};
 pub use dispatch::Router;

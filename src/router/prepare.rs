@@ -30,6 +30,9 @@ pub(super) fn outgoing(request: &Request, target: &Target, live: &Live, round: &
     if let Some((span, name)) = &target.rename {
         splice.replace(span.clone(), name.clone());
     }
+    if let (Some(field), Some(params)) = (target.dropped, request.params.span.clone()) {
+        translate::drop_field(&mut splice, message.as_str(), params, field);
+    }
     match (request.era, live.peer.era()) {
         (Era::Legacy, Era::Modern) => {
             let behind = message.method_span().map_or(0, |span| span.end + 1);

@@ -14,6 +14,8 @@ use crate::supervisor::{Fleet, ServerHandle};
 use crate::upstream::ListKind;
 
 use super::request::{Endpoint, Request};
+use super::task::{self, More, Tasks};
+use super::tasklist;
 
 /// Where a request goes, and what has to change on the way.
 #[derive(Debug)]
@@ -25,12 +27,16 @@ pub(super) struct Target {
     pub name: Option<String>,
     /// The parameters of the tool that an HTTP client mirrors into headers.
     pub mirrors: Option<Arc<Mirrors>>,
+    /// What follows a page of a merged list of tasks.
+    pub more: Option<More>,
+    /// A field of `params` that does not go on.
+    pub dropped: Option<&'static str>,
 }
 
 impl Target {
     /// The server, and nothing that has to change.
     pub fn plain(server: &ServerHandle) -> Target {
-        Target { server: server.clone(), rename: None, name: None, mirrors: None }
+        Target { server: server.clone(), rename: None, name: None, mirrors: None, more: None, dropped: None }
     }
 }
 
@@ -40,8 +46,11 @@ pub(super) async fn resolve(
     request: &Request,
     catalog: &CatalogHandle,
     fleet: &Fleet,
+    tasks: &Tasks,
 ) -> Result<Target, Error> {
     match (&request.endpoint, request.message.method()) {
+        (_, name) if method::names_task(name) => resolve_task(request, fleet, tasks),
+        (_, method::TASKS_LIST) => tasklist::resolve(request, fleet, tasks),
         (Endpoint::Server(server), name) => resolve_single(request, server, name, catalog),
         (Endpoint::Merged, method::TOOLS_CALL) => {
             named(request, request.params.name.clone(), ListKind::Tools, catalog, fleet).await
@@ -73,10 +82,7 @@ fn resolve_single(
     let (span, field) = match method {
         method::TOOLS_CALL | method::PROMPTS_GET => (&request.params.name, "name"),
         method::RESOURCES_READ | method::SUBSCRIBE | method::UNSUBSCRIBE => (&request.params.uri, "uri"),
-        _ => {
-            let task = params::string_at(&request.message, &request.params.task_id);
-            return Ok(Target { name: task.map(Cow::into_owned), ..Target::plain(server) });
-        }
+        _ => return Ok(Target::plain(server)),
     };
     let name = string(request, span, field)?;
     if method == method::TOOLS_CALL && is_hidden(server, &name) {
@@ -88,6 +94,20 @@ fn resolve_single(
         .then(|| catalog.current().servers.get(server.name())?.mirrors(&name))
         .flatten();
     Ok(Target { name: Some(name.into_owned()), mirrors, ..Target::plain(server) })
+}
+
+/// A task's id says whose it is.
+fn resolve_task(request: &Request, fleet: &Fleet, tasks: &Tasks) -> Result<Target, Error> {
+    let (span, sealed) = task::id_of(request)?;
+    let (name, id) = tasks.open(&request.principal, &sealed).ok_or_else(task::unknown)?;
+    let server = fleet.get(&name).ok_or_else(task::unknown)?;
+    match &request.endpoint {
+        Endpoint::Server(here) if here.name() != server.name() => Err(task::unknown()),
+        _ => {
+            let rename = Some((span, Bytes::from(skim::quote(&id))));
+            Ok(Target { rename, name: Some(id), ..Target::plain(server) })
+        }
+    }
 }
 
 /// Whether a filter hides a tool. Where there is a filter, a name that the server does not list is refused in the same
@@ -138,10 +158,10 @@ fn look_up(name: &str, span: &Option<Span>, kind: ListKind, catalog: &CatalogHan
         _ => current.merged.prompt(name),
     }?;
     Some(Target {
-        server: route.server.clone(),
         rename: span.clone().map(|span| (span, route.own_name_json.clone())),
         name: Some(route.own_name.to_string()),
         mirrors: route.mirrors.clone(),
+        ..Target::plain(&route.server)
     })
 }
 

@@ -27,6 +27,11 @@ impl Peer {
         skim::field(&self.capabilities, name).is_some()
     }
 
+    /// Whether the server says that its calls may become tasks: by the core of 2025-11-25 or by the extension.
+    pub fn has_tasks(&self) -> bool {
+        memchr::memmem::find(self.capabilities.as_bytes(), b"tasks\"").is_some()
+    }
+
     /// Whether the server declared `feature` inside the capability `name`, as in `tools.listChanged`.
     pub fn declares_feature(&self, name: &str, feature: &str) -> bool {
         skim::field_text(&self.capabilities, name).and_then(|c| skim::field_text(c, feature)) == Some("true")

@@ -1,0 +1,321 @@
+//! Task ids: sealed on their way out, opened on their way in, so that a task is its principal's and finds its server.
+//!
+//! A server mints its ids for us; to it every client looks the same (2025-11-25, `basic/utilities/tasks`, "Security": an id
+//! must be bound to whoever asked). What a client holds says which server minted it and for whom, under a seal; the same
+//! task has the same sealed id each time, since a client compares them. Nothing is stored for that. Only
+//! `tasks/list`, where a server tells of everybody's tasks, needs to know whose they are.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use crate::base::{Error, ErrorKind, FINGERPRINT, Principal, SealKey, ServerName, fingerprint};
+use crate::protocol::params::{self, key};
+use crate::protocol::{Message, Span, Splice, method, skim, translate};
+use crate::supervisor::ServerHandle;
+
+use super::request::Request;
+
+/// Sets task ids apart from everything else that is sealed with the same key.
+const PURPOSE: &[u8] = b"trunkline task v1";
+/// And the cursors of a merged list.
+const CURSOR: &[u8] = b"trunkline task cursor v1";
+/// Tasks whose principal is remembered for `tasks/list`; those beyond are still found by their ids. A record is 64
+/// bytes.
+const MAX_REMEMBERED: usize = 100_000;
+
+/// Seals and opens ids. Cloning is cheap.
+#[derive(Clone)]
+pub(super) struct Tasks(Arc<Inner>);
+
+struct Inner {
+    key: SealKey,
+    owners: Mutex<Owners>,
+}
+
+type Print = [u8; FINGERPRINT];
+
+/// Whose the tasks are, by server and id.
+#[derive(Default)]
+struct Owners {
+    of: HashMap<Print, Print>,
+    order: VecDeque<Print>,
+}
+
+/// A place in the lists of several servers.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Cursor {
+    pub server: String,
+    /// The server's own cursor, raw JSON; none at its beginning.
+    pub own: Option<String>,
+}
+
+/// What follows a page of a merged list.
+#[derive(Debug)]
+pub(super) struct More {
+    /// The server after the one whose page it is.
+    next: Option<String>,
+}
+
+impl More {
+    /// What follows the pages of the server at `at`.
+    pub fn after(servers: &[&ServerHandle], at: usize) -> More {
+        More { next: servers.get(at + 1).map(|server| server.name().to_string()) }
+    }
+}
+
+impl Tasks {
+    pub fn new(key: SealKey) -> Tasks {
+        Tasks(Arc::new(Inner { key, owners: Mutex::default() }))
+    }
+
+    /// The id under which a client knows the task `id` of `server`.
+    pub fn seal(&self, principal: &Principal, server: &ServerName, id: &str) -> String {
+        let payload = [&print(principal)[..], server.as_str().as_bytes(), b"\0", id.as_bytes()].concat();
+        self.0.key.seal_alike(PURPOSE, &payload)
+    }
+
+    /// Server and id of a task that `principal` holds. Forged, foreign and mistyped ids are not told apart.
+    pub fn open(&self, principal: &Principal, sealed: &str) -> Option<(String, String)> {
+        let payload = self.0.key.open(PURPOSE, sealed)?;
+        let (owner, rest) = payload.split_first_chunk::<FINGERPRINT>()?;
+        if *owner != print(principal) {
+            return None;
+        }
+        let (server, id) = std::str::from_utf8(rest).ok()?.split_once('\0')?;
+        Some((server.to_owned(), id.to_owned()))
+    }
+
+    /// A cursor for `principal`.
+    pub fn seal_cursor(&self, principal: &Principal, cursor: &Cursor) -> String {
+        let own = cursor.own.as_deref().unwrap_or_default();
+        let payload = [&print(principal)[..], cursor.server.as_bytes(), b"\0", own.as_bytes()].concat();
+        self.0.key.seal(CURSOR, &payload)
+    }
+
+    /// The place that a cursor names.
+    pub fn open_cursor(&self, principal: &Principal, sealed: &str) -> Option<Cursor> {
+        let payload = self.0.key.open(CURSOR, sealed)?;
+        let (owner, rest) = payload.split_first_chunk::<FINGERPRINT>()?;
+        let (server, own) = std::str::from_utf8(rest).ok()?.split_once('\0')?;
+        let cursor =
+            Cursor { server: server.to_owned(), own: (!own.is_empty()).then(|| own.to_owned()) };
+        (*owner == print(principal)).then_some(cursor)
+    }
+
+    /// Seals the ids in the result of a call. Most servers know no tasks, and most results of those that do name
+    /// none.
+    pub fn seal_result(
+        &self,
+        splice: &mut Splice,
+        request: &Request,
+        (server, more): (&ServerName, Option<&More>),
+        (text, at): (&str, Span),
+    ) {
+        let result = &text[at.clone()];
+        let owner = &request.principal;
+        if request.message.method() == method::TASKS_LIST {
+            if let Some(more) = more {
+                self.seal_next(splice, owner, (server, more), (text, at.clone()));
+            }
+            return self.seal_list(splice, owner, server, at, result);
+        }
+        if memchr::memmem::find(result.as_bytes(), b"\"taskId\"").is_none() {
+            return;
+        }
+        for span in ids_of_result(request, result) {
+            let Some(id) = skim::string(&result[span.clone()]) else { continue };
+            self.remember(owner, server, &id);
+            let sealed = skim::quote(&self.seal(owner, server, &id));
+            splice.replace(at.start + span.start..at.start + span.end, sealed);
+        }
+    }
+
+    /// Seals the ids in a notification that came on the stream of a call.
+    pub fn seal_note(&self, splice: &mut Splice, note: &Message, owner: &Principal, server: &ServerName) {
+        let (text, Some(at)) = (note.as_str(), note.params_span()) else { return };
+        let object = &text[at.clone()];
+        if memchr::memmem::find(object.as_bytes(), b"\"taskId\"").is_none() {
+            return;
+        }
+        let about = matches!(note.method(), method::TASK_STATUS | method::TASK_CHANGED);
+        let own = about.then(|| skim::field(object, "taskId")).flatten();
+        for span in own.into_iter().chain(related(object)) {
+            let Some(id) = skim::string(&object[span.clone()]) else { continue };
+            let sealed = skim::quote(&self.seal(owner, server, &id));
+            splice.replace(at.start + span.start..at.start + span.end, sealed);
+        }
+    }
+
+    /// A list shows the tasks of its principal and no others.
+    fn seal_list(&self, splice: &mut Splice, owner: &Principal, server: &ServerName, at: Span, result: &str) {
+        let Some(tasks) = skim::field(result, "tasks") else { return };
+        let mut shown: Vec<Bytes> = Vec::new();
+        let list = &result[tasks.clone()];
+        // What is no list shows nothing.
+        let _ = skim::each_element(list, |span| {
+            let task = &list[span];
+            let Some((place, id)) =
+                skim::field(task, "taskId").and_then(|place| Some((place.clone(), skim::string(&task[place])?)))
+            else {
+                return Ok(());
+            };
+            if self.is_owner(owner, server, &id) {
+                let mut entry = Splice::new(Bytes::copy_from_slice(task.as_bytes()));
+                entry.replace(place, skim::quote(&self.seal(owner, server, &id)));
+                shown.push(entry.to_bytes(0));
+            }
+            Ok(())
+        });
+        let all = [b"[", shown.join(&b","[..]).as_slice(), b"]"].concat();
+        splice.replace(at.start + tasks.start..at.start + tasks.end, all);
+    }
+
+    /// The cursor of the next page: of the same server, or of the next one.
+    fn seal_next(
+        &self,
+        splice: &mut Splice,
+        owner: &Principal,
+        (server, more): (&ServerName, &More),
+        (text, at): (&str, Span),
+    ) {
+        let result = &text[at.clone()];
+        let own = skim::field(result, "nextCursor").filter(|span| result[span.clone()].starts_with('"'));
+        if let Some(span) = own {
+            let cursor = Cursor { server: server.to_string(), own: Some(result[span.clone()].to_owned()) };
+            let sealed = skim::quote(&self.seal_cursor(owner, &cursor));
+            splice.replace(at.start + span.start..at.start + span.end, sealed);
+        } else if let Some(next) = &more.next {
+            let cursor = Cursor { server: next.clone(), own: None };
+            let field = format!(r#""nextCursor":{}"#, skim::quote(&self.seal_cursor(owner, &cursor)));
+            translate::insert_field(splice, text, at, field);
+        }
+    }
+
+    fn remember(&self, owner: &Principal, server: &ServerName, id: &str) {
+        let task = print_of(server, id);
+        let mut owners = self.0.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        if owners.of.insert(task, print(owner)).is_none() {
+            owners.order.push_back(task);
+        }
+        if owners.order.len() > MAX_REMEMBERED
+            && let Some(oldest) = owners.order.pop_front()
+        {
+            owners.of.remove(&oldest);
+        }
+    }
+
+    fn is_owner(&self, owner: &Principal, server: &ServerName, id: &str) -> bool {
+        let owners = self.0.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        owners.of.get(&print_of(server, id)) == Some(&print(owner))
+    }
+}
+
+/// The refusal of an id that is nobody's, or somebody else's.
+pub(super) fn unknown() -> Error {
+    Error::new(ErrorKind::InvalidParams, "Unknown task: there is none of this id")
+}
+
+/// The id that a request names.
+pub(super) fn id_of(request: &Request) -> Result<(Span, String), Error> {
+    let id = params::string_at(&request.message, &request.params.task_id);
+    match (request.params.task_id.clone(), id) {
+        (Some(span), Some(id)) => Ok((span, id.into_owned())),
+        _ => Err(Error::new(ErrorKind::InvalidParams, "params.taskId must be a string")),
+    }
+}
+
+/// The places of ids in a result.
+fn ids_of_result(request: &Request, result: &str) -> Vec<Span> {
+    let mut places = Vec::new();
+    let inside = |outer: Span, inner: Span| outer.start + inner.start..outer.start + inner.end;
+    if method::names_task(request.message.method()) {
+        places.extend(skim::field(result, "taskId"));
+        // A task that is complete shows what its call would have answered.
+        if let Some(whole) = skim::field(result, "result") {
+            places.extend(related(&result[whole.clone()]).into_iter().map(|place| inside(whole.clone(), place)));
+        }
+    } else if skim::field_text(result, "resultType") == Some("\"task\"") {
+        places.extend(skim::field(result, "taskId"));
+    } else if skim::field(request.message.params(), "task").is_some()
+        && let Some(task) = skim::field(result, "task")
+    {
+        places.extend(skim::field(&result[task.clone()], "taskId").map(|place| inside(task, place)));
+    }
+    places.extend(related(result));
+    places
+}
+
+/// The place of the id in `_meta` of whatever belongs to a task.
+fn related(object: &str) -> Option<Span> {
+    let meta = skim::field(object, "_meta")?;
+    let task = skim::field(&object[meta.clone()], key::RELATED_TASK)?;
+    let task = meta.start + task.start..meta.start + task.end;
+    let id = skim::field(&object[task.clone()], "taskId")?;
+    Some(task.start + id.start..task.start + id.end)
+}
+
+fn print(principal: &Principal) -> Print {
+    fingerprint(principal.as_str().as_bytes())
+}
+
+fn print_of(server: &ServerName, id: &str) -> Print {
+    fingerprint(format!("{server}\0{id}").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(name: &str) -> ServerName {
+        ServerName::new(name).unwrap()
+    }
+
+    #[test]
+    fn a_task_is_its_principals_and_nobody_elses() {
+        let tasks = Tasks::new(SealKey::random());
+        let (ada, bob) = (Principal::named("key:ada"), Principal::named("key:bob"));
+        let sealed = tasks.seal(&ada, &server("s"), "task-1");
+        assert_eq!(tasks.open(&ada, &sealed), Some(("s".to_owned(), "task-1".to_owned())));
+        assert_eq!(tasks.open(&bob, &sealed), None);
+        assert_eq!(tasks.open(&ada, "task-1"), None);
+        assert_eq!(Tasks::new(SealKey::random()).open(&ada, &sealed), None);
+    }
+
+    #[test]
+    fn the_same_task_has_the_same_id_each_time_and_others_have_others() {
+        let tasks = Tasks::new(SealKey::random());
+        let ada = Principal::named("key:ada");
+        let seal = |server_name: &str, id: &str| tasks.seal(&ada, &server(server_name), id);
+        assert_eq!(seal("s", "1"), seal("s", "1"));
+        assert_ne!(seal("s", "1"), seal("t", "1"));
+        assert_ne!(seal("s", "1"), seal("s", "2"));
+        assert_ne!(seal("s", "1"), tasks.seal(&Principal::anonymous(), &server("s"), "1"));
+    }
+
+    #[test]
+    fn a_cursor_is_bound_to_whoever_got_it() {
+        let tasks = Tasks::new(SealKey::random());
+        let (ada, bob) = (Principal::named("key:ada"), Principal::named("key:bob"));
+        for own in [None, Some("\"next\"".to_owned())] {
+            let cursor = Cursor { server: "s".to_owned(), own };
+            let sealed = tasks.seal_cursor(&ada, &cursor);
+            assert_eq!(tasks.open_cursor(&ada, &sealed), Some(cursor));
+            assert_eq!(tasks.open_cursor(&bob, &sealed), None);
+            assert_eq!(tasks.open(&ada, &sealed), None, "a cursor is no id");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let tasks = Tasks::new(SealKey::random());
+        let (ada, s) = (Principal::named("key:ada"), server("s"));
+        (0..=MAX_REMEMBERED).for_each(|n| tasks.remember(&ada, &s, &n.to_string()));
+        tasks.remember(&ada, &s, "5");
+        assert!(!tasks.is_owner(&ada, &s, "0") && tasks.is_owner(&ada, &s, "5"));
+        assert!(!tasks.is_owner(&Principal::anonymous(), &s, "5"));
+        let owners = tasks.0.owners.lock().unwrap();
+        assert!(owners.of.len() <= MAX_REMEMBERED && owners.order.len() <= MAX_REMEMBERED);
+    }
+}
