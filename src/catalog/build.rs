@@ -298,12 +298,7 @@ fn list_result(
 fn introduce_server(offer: &Offer, caching: &Caching) -> Introduction {
     let Some(peer) = &offer.peer else {
         let Capabilities { legacy, modern } = Capabilities::of_fleet(&[]);
-        return Introduction {
-            legacy,
-            modern,
-            server_info: own_info(),
-            ..Introduction::default()
-        };
+        return Introduction { legacy, modern, server_info: own_info(), ..Introduction::default() };
     };
     let mut fields = Vec::new();
     for list in ["tools", "resources", "prompts"] {

@@ -30,9 +30,12 @@ impl Capabilities {
         let extensions = skim::field_text(&peer.capabilities, "extensions");
         let own = extensions.map(|raw| format!(r#""extensions":{raw}"#));
         match peer.era() {
-            Era::Modern => Capabilities { legacy: with(extensions.and_then(without_tasks)), modern: with(own) },
+            Era::Modern => {
+                Capabilities { legacy: with(extensions.and_then(without_tasks)), modern: with(own) }
+            }
             Era::Legacy => {
-                let tasks = skim::field_text(&peer.capabilities, "tasks").map(|raw| format!(r#""tasks":{raw}"#));
+                let tasks =
+                    skim::field_text(&peer.capabilities, "tasks").map(|raw| format!(r#""tasks":{raw}"#));
                 let both = [own.clone(), tasks].into_iter().flatten().collect::<Vec<_>>().join(",");
                 Capabilities {
                     legacy: with((!both.is_empty()).then_some(both)),
@@ -50,7 +53,8 @@ impl Capabilities {
         };
         let core = any(Era::Legacy, |peer| peer.declares("tasks"));
         let extension = any(Era::Modern, |peer| {
-            skim::field_text(&peer.capabilities, "extensions").is_some_and(|all| skim::field(all, TASKS).is_some())
+            skim::field_text(&peer.capabilities, "extensions")
+                .is_some_and(|all| skim::field(all, TASKS).is_some())
         });
         let core = if core { CORE_TASKS } else { "" };
         let extension =

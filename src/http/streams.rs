@@ -145,6 +145,11 @@ pub async fn listen(
         let error = Error::new(ErrorKind::InvalidParams, "params.notifications must be an object");
         return reply::reply(Reply::error(Some(&id), &error, Era::Modern));
     };
+    if skim::field(filter, "taskIds").is_some() && !has_tasks(message, params) {
+        let text = "notifications about tasks need the extension io.modelcontextprotocol/tasks, which the client has not declared";
+        let error = Error::new(ErrorKind::MissingCapability, text).with_data(NEEDS_TASKS.to_owned());
+        return reply::reply(Reply::error(Some(&id), &error, Era::Modern));
+    }
     let wants = |field: &str| skim::field_text(filter, field) == Some("true");
     let wants = Wants {
         tools: wants("toolsListChanged"),
@@ -173,6 +178,17 @@ pub async fn listen(
         Ok(listening) => reply::events(FrontBody::Changes(listening)),
         Err(error) => reply::reply(Reply::error(Some(&id), &error, Era::Modern)),
     }
+}
+
+/// `error.data` for a client that wants to hear of tasks and has not said that it knows them.
+const NEEDS_TASKS: &str = r#"{"requiredCapabilities":{"extensions":{"io.modelcontextprotocol/tasks":{}}}}"#;
+
+/// Whether the client declares the extension for tasks.
+fn has_tasks(message: &Message, params: &Params) -> bool {
+    let declared = params.meta.as_ref().and_then(|meta| meta.client_capabilities.clone());
+    let declared = declared.map_or("{}", |span| &message.as_str()[span]);
+    skim::field_text(declared, "extensions")
+        .is_some_and(|all| skim::field(all, "io.modelcontextprotocol/tasks").is_some())
 }
 
 fn server_of(endpoint: &Endpoint) -> Option<ServerName> {

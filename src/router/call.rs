@@ -209,9 +209,8 @@ impl ClientCall {
         self.fail(&Error::new(
             ErrorKind::Timeout,
             format!(
-                "server '{}' did not answer within {} ({}); the call has been withdrawn",
+                "server '{}' did not answer within {waited:.1?} ({}); the call has been withdrawn",
                 self.target.server.name(),
-                human(waited),
                 if self.deadline < self.latest { "call_timeout" } else { "max_call_time" },
             ),
         ))
@@ -263,11 +262,13 @@ impl ClientCall {
                 (Era::Modern, Era::Modern) => self.seal_state(&mut splice, text, payload),
                 _ => {}
             }
-            if self.sent.admission.live.peer.has_tasks() {
-                let at = reply.payload_span().unwrap_or(0..0);
-                let (server, more) = (self.target.server.name(), self.target.more.as_ref());
-                self.tasks.seal_result(&mut splice, &self.request, (server, more), (text, at));
-            }
+            let (peer, more) = (&self.sent.admission.live.peer, self.target.more.as_ref());
+            self.tasks.seal_result(
+                &mut splice,
+                &self.request,
+                (self.target.server.name(), peer, more),
+                reply,
+            );
         }
         Reply { message: splice.to_bytes(0), status }
     }
@@ -349,10 +350,8 @@ impl ClientCall {
             }
             _ => {}
         }
-        if self.sent.admission.live.peer.has_tasks() {
-            let server = self.target.server.name();
-            self.tasks.seal_note(&mut splice, note, &self.request.principal, server);
-        }
+        let from = (self.target.server.name(), &*self.sent.admission.live.peer);
+        self.tasks.seal_note(&mut splice, note, &self.request.principal, from);
         Some(splice.to_bytes(0))
     }
 }
@@ -393,17 +392,8 @@ pub(super) async fn send(
 /// The first attempt, and one more.
 const ATTEMPTS: usize = 2;
 
-/// A duration as a person would say it.
-fn human(duration: Duration) -> String {
-    let seconds = duration.as_secs_f64();
-    if seconds >= 1.0 { format!("{seconds:.1} s") } else { format!("{} ms", duration.as_millis()) }
-}
-
 impl std::fmt::Debug for ClientCall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientCall")
-            .field("server", self.target.server.name())
-            .field("id", &self.request.id)
-            .finish()
+        write!(f, "ClientCall({:?} at {})", self.request.id, self.target.server.name())
     }
 }

@@ -14,6 +14,7 @@ use crate::base::{Error, ErrorKind, FINGERPRINT, Principal, SealKey, ServerName,
 use crate::protocol::params::{self, key};
 use crate::protocol::{Message, Span, Splice, method, skim, translate};
 use crate::supervisor::ServerHandle;
+use crate::upstream::Peer;
 
 use super::request::Request;
 
@@ -99,8 +100,7 @@ impl Tasks {
         let payload = self.0.key.open(CURSOR, sealed)?;
         let (owner, rest) = payload.split_first_chunk::<FINGERPRINT>()?;
         let (server, own) = std::str::from_utf8(rest).ok()?.split_once('\0')?;
-        let cursor =
-            Cursor { server: server.to_owned(), own: (!own.is_empty()).then(|| own.to_owned()) };
+        let cursor = Cursor { server: server.to_owned(), own: (!own.is_empty()).then(|| own.to_owned()) };
         (*owner == print(principal)).then_some(cursor)
     }
 
@@ -110,9 +110,11 @@ impl Tasks {
         &self,
         splice: &mut Splice,
         request: &Request,
-        (server, more): (&ServerName, Option<&More>),
-        (text, at): (&str, Span),
+        (server, peer, more): (&ServerName, &Peer, Option<&More>),
+        reply: &Message,
     ) {
+        let Some(at) = reply.payload_span().filter(|_| peer.has_tasks()) else { return };
+        let text = reply.as_str();
         let result = &text[at.clone()];
         let owner = &request.principal;
         if request.message.method() == method::TASKS_LIST {
@@ -133,8 +135,15 @@ impl Tasks {
     }
 
     /// Seals the ids in a notification that came on the stream of a call.
-    pub fn seal_note(&self, splice: &mut Splice, note: &Message, owner: &Principal, server: &ServerName) {
-        let (text, Some(at)) = (note.as_str(), note.params_span()) else { return };
+    pub fn seal_note(
+        &self,
+        splice: &mut Splice,
+        note: &Message,
+        owner: &Principal,
+        (server, peer): (&ServerName, &Peer),
+    ) {
+        let Some(at) = note.params_span().filter(|_| peer.has_tasks()) else { return };
+        let text = note.as_str();
         let object = &text[at.clone()];
         if memchr::memmem::find(object.as_bytes(), b"\"taskId\"").is_none() {
             return;
@@ -156,8 +165,8 @@ impl Tasks {
         // What is no list shows nothing.
         let _ = skim::each_element(list, |span| {
             let task = &list[span];
-            let Some((place, id)) =
-                skim::field(task, "taskId").and_then(|place| Some((place.clone(), skim::string(&task[place])?)))
+            let Some((place, id)) = skim::field(task, "taskId")
+                .and_then(|place| Some((place.clone(), skim::string(&task[place])?)))
             else {
                 return Ok(());
             };
@@ -234,7 +243,9 @@ fn ids_of_result(request: &Request, result: &str) -> Vec<Span> {
         places.extend(skim::field(result, "taskId"));
         // A task that is complete shows what its call would have answered.
         if let Some(whole) = skim::field(result, "result") {
-            places.extend(related(&result[whole.clone()]).into_iter().map(|place| inside(whole.clone(), place)));
+            places.extend(
+                related(&result[whole.clone()]).into_iter().map(|place| inside(whole.clone(), place)),
+            );
         }
     } else if skim::field_text(result, "resultType") == Some("\"task\"") {
         places.extend(skim::field(result, "taskId"));

@@ -26,7 +26,11 @@ fn lists(server: &ServerHandle) -> bool {
 /// The server whose page is asked for. A page of the merged list is a page of one server; its cursor says of which.
 pub(super) fn resolve(request: &Request, fleet: &Fleet, tasks: &Tasks) -> Result<Target, Error> {
     if let Endpoint::Server(server) = &request.endpoint {
-        return if lists(server) { Ok(Target::plain(server)) } else { Err(unknown_method(method::TASKS_LIST)) };
+        return if lists(server) {
+            Ok(Target::plain(server))
+        } else {
+            Err(unknown_method(method::TASKS_LIST))
+        };
     }
     let bad = || Error::new(ErrorKind::InvalidParams, "the cursor is not one of ours, or its server is gone");
     let servers: Vec<&ServerHandle> = fleet.servers().iter().filter(|server| lists(server)).collect();

@@ -29,4 +29,5 @@ mod start;
 mod stdio;
 mod streaming;
 mod supervision;
+mod tasks;
 mod upstream_http;
