@@ -12,7 +12,7 @@ pub(crate) struct Flags {
     pub(crate) protocol: String,
     #[arg(long, value_enum, default_value = "stdio")]
     pub(crate) transport: Transport,
-    /// The port on 127.0.0.1, with `--transport http`. 0 lets the system choose.
+    /// The port on 127.0.0.1, with `--transport http` or `ollama`. 0 lets the system choose.
     #[arg(long, default_value_t = 0)]
     pub(crate) port: u16,
     /// Over HTTP, offers the stream that a legacy client opens by GET. Without, GET is answered by 405.
@@ -80,4 +80,6 @@ pub(crate) enum Era {
 pub(crate) enum Transport {
     Stdio,
     Http,
+    /// Not MCP at all: a plain HTTP service in the manner of Ollama.
+    Ollama,
 }

@@ -4,11 +4,14 @@
 //! misbehave at its start and in the handshake; tools make it misbehave in a call. Apart from that it is a proper
 //! server: it answers in any order, honours cancellation and counts what it has seen (tool `stats`).
 //!
+//! With `--transport ollama` it is no MCP server but a plain HTTP service that behaves like Ollama.
+//!
 //! Unix only: it closes its own standard output, starts sessions and kills itself.
 
 mod flags;
 mod http;
 mod message;
+mod ollama;
 mod protocol;
 mod stdio;
 mod tools;
@@ -56,6 +59,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     match transport {
         Transport::Stdio => stdio::serve(server).await?,
         Transport::Http => http::serve(server, port).await?,
+        Transport::Ollama => ollama::serve(port).await?,
     }
     // Standard input may still be read by a thread, which would hold the runtime's end up.
     std::process::exit(0);

@@ -18,6 +18,9 @@ pub fn banner(config: &Config, address: SocketAddr) -> String {
         };
         text.push_str(&format!("  {base}/mcp/{}  {what}\n", server.name));
     }
+    for service in config.services.iter().filter(|service| service.enabled) {
+        text.push_str(&format!("  {base}/services/{}/  {}\n", service.name, service.url));
+    }
     if enabled.is_empty() {
         text.push_str("  no server is enabled: add a [servers.<name>] to the configuration\n");
     }

@@ -20,7 +20,7 @@ use crate::platform;
 use crate::router::Router;
 use crate::session::{Hub, Keep, SessionOptions, Sessions};
 use crate::store::{self, Store};
-use crate::supervisor::{Fleet, FleetOptions, Surroundings};
+use crate::supervisor::{Fleet, FleetOptions, Services, ServicesOptions, Surroundings};
 use crate::telemetry::{self, Format, LogGuard, LogOptions, MetricsHandle, Recorder, names};
 
 use super::banner::banner;
@@ -101,7 +101,11 @@ async fn daemon(
         stored: store.load_catalogs().await.unwrap_or_default(),
         store: Some(store.clone()),
     });
-    let front = build_front(&config, address, &fleet, &store, key, (metrics, log), &stop);
+    let services = Services::start(ServicesOptions {
+        services: config.services.clone(),
+        max_connections: gateway.max_service_connections,
+    });
+    let front = build_front(&config, address, (&fleet, &services), &store, key, (metrics, log), &stop);
     let mut recall = tokio::spawn(recall_revocations(front.sessions.clone(), store.clone()));
     // A deleted session must not be let in because its deletion has not been read yet; a store that does not answer
     // goes on being asked while we serve.
@@ -124,6 +128,7 @@ async fn daemon(
     stop.asked.cancelled().await;
     drain(&front, gateway.shutdown_grace, serving, &stop).await;
     // A second signal does not wait for anybody's grace; the keepers see to it that no child is left.
+    services.shutdown().await;
     let _ = stop.insisted.run_until_cancelled(fleet.shutdown()).await;
     if let Err(error) = store.shutdown().await {
         warn!(%error, "the store could not be closed in good order");
@@ -135,7 +140,7 @@ async fn daemon(
 fn build_front(
     config: &Config,
     address: std::net::SocketAddr,
-    fleet: &Fleet,
+    (fleet, services): (&Fleet, &Services),
     store: &Store,
     key: SealKey,
     told: (MetricsHandle, Arc<LogGuard>),
@@ -155,11 +160,13 @@ fn build_front(
     let router = Router::new(fleet.clone(), catalog, gateway.max_in_flight, key);
     let render = {
         let (router, sessions, hub, store) = (router.clone(), sessions.clone(), hub.clone(), store.clone());
+        let services = services.clone();
         Arc::new(move || {
             let (metrics, log) = &told;
             names::IN_FLIGHT.gauge(&[]).set(router.gate().count() as f64);
             names::TASKS.gauge(&[]).set(Handle::current().metrics().num_alive_tasks() as f64);
             router.fleet().tell_metrics();
+            services.tell_metrics();
             names::SESSIONS.gauge(&[]).set(sessions.count() as f64);
             names::STREAMS.gauge(&[]).set(hub.streams() as f64);
             names::STORE_DROPPED_WRITES.counter(&[]).absolute(store.dropped_writes());
@@ -168,8 +175,9 @@ fn build_front(
         })
     };
     Arc::new(Front {
-        pages: http::pages(fleet.clone(), router.catalog().clone(), render),
+        pages: http::pages(fleet.clone(), services.clone(), router.catalog().clone(), render),
         router,
+        services: services.clone(),
         sessions,
         hub,
         rules: OriginRules::new(address, gateway.allowed_origins.clone(), gateway.allowed_hosts.clone()),

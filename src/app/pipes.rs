@@ -46,9 +46,7 @@ pub(super) async fn serve(front: Arc<Front>, server: Option<ServerName>, grace: 
     let principal = Principal::named(STARTER);
     let gateway = Gateway::new(path.parse().unwrap_or_default(), HeaderMap::new(), move |request| {
         let answering = inside(Arc::clone(&front), principal.clone(), request);
-        Box::pin(
-            async move { Ok(answering.await.map(|body| Body::new(body.map_err(|never| match never {})))) },
-        )
+        Box::pin(async move { Ok(answering.await.map(|body| Body::new(body.map_err(Into::into)))) })
     });
     let options = stdio::Options { gateway, max_line, grace };
     stdio::run(options, tokio::io::stdin(), tokio::io::stdout(), stop.asked.clone()).await;
@@ -92,7 +90,7 @@ pub fn connect(connect: Connect) -> Result<(), Failure> {
         https: url.scheme_str() == Some("https"),
         connect_timeout: CONNECT,
         ca_file: connect.ca_file.clone(),
-        proxy: None,
+        ..ClientOptions::default()
     })?;
     let mut headers = HeaderMap::new();
     if let Some(token) = token(&connect)? {

@@ -1,6 +1,7 @@
 //! From settings to a configuration: the daemon's section, and what holds for the whole.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
@@ -17,6 +18,7 @@ use super::reader::{Reader, path};
 use super::references::Scope;
 use super::replay::Replay;
 use super::servers;
+use super::services;
 
 /// What a configuration is built from.
 pub(super) struct Input<'a> {
@@ -32,17 +34,10 @@ pub(super) struct Input<'a> {
 pub(super) fn build(input: Input<'_>, faults: &mut Collector) -> Option<Loaded> {
     let Input { sources, origin, file, env, flags, scope } = input;
     let spoiled = file.spoiled;
-    let mut names: Vec<(String, At)> =
-        file.servers.into_iter().map(|(name, span)| (name, At::Span(span))).collect();
-    for leaf in env.0.iter().chain(&flags.0) {
-        if let [section, name, ..] = leaf.path.as_slice()
-            && section == "servers"
-            && !names.iter().any(|(known, _)| known == name)
-        {
-            names.push((name.clone(), leaf.place.key()));
-        }
-    }
-    let stack = match Stack::new(vec![defaults(&names), file.layer, env, flags]) {
+    let given = [&env, &flags];
+    let names = named("servers", file.servers, given);
+    let services = named("services", file.services, given);
+    let stack = match Stack::new(vec![defaults(&names, &services), file.layer, env, flags]) {
         Ok(stack) => stack,
         Err(error) => {
             faults.fault(At::File, format!("the layers cannot be merged: {error}"), "remove what overlaps");
@@ -54,13 +49,30 @@ pub(super) fn build(input: Input<'_>, faults: &mut Collector) -> Option<Loaded> 
     check_defaults(&mut reader);
     let servers: Vec<_> =
         names.iter().filter_map(|(name, at)| servers::server(&mut reader, name, at, &spoiled)).collect();
+    let taken: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
+    let services =
+        services.iter().filter_map(|(name, at)| services::service(&mut reader, name, at, &taken)).collect();
     let settings = settings(&stack, reader.faults);
     let gateway = gateway.filter(|_| reader.faults.is_empty() && servers.len() == names.len())?;
-    Some(Loaded { config: Config { gateway, servers, origin }, settings })
+    Some(Loaded { config: Config { gateway, servers, services, origin }, settings })
+}
+
+/// The names of a section in the order of the file; those that only the environment or a flag gives come last.
+fn named(section: &str, file: Vec<(String, Range<usize>)>, given: [&Layer; 2]) -> Vec<(String, At)> {
+    let mut names: Vec<(String, At)> = file.into_iter().map(|(name, span)| (name, At::Span(span))).collect();
+    for leaf in given.into_iter().flat_map(|layer| &layer.0) {
+        if let [of, name, ..] = leaf.path.as_slice()
+            && of == section
+            && !names.iter().any(|(known, _)| known == name)
+        {
+            names.push((name.clone(), leaf.place.key()));
+        }
+    }
+    names
 }
 
 /// The weakest layer: what the list of keys says about keys that nobody sets.
-fn defaults(servers: &[(String, At)]) -> Layer {
+fn defaults(servers: &[(String, At)], services: &[(String, At)]) -> Layer {
     let mut layer = Layer::default();
     for doc in keys::keys() {
         let KeyDefault::Value(text) = doc.default else { continue };
@@ -77,7 +89,7 @@ fn defaults(servers: &[(String, At)]) -> Layer {
         };
         match segments.as_slice() {
             [section, "*", rest @ ..] => {
-                for (name, _) in servers {
+                for (name, _) in if *section == "services" { services } else { servers } {
                     add(path(&[&[*section, name.as_str()], rest].concat()));
                 }
             }
@@ -126,6 +138,7 @@ fn gateway(reader: &mut Reader<'_>, sources: &Sources) -> Option<Gateway> {
         session_ttl: reader.duration(&["gateway", "session_ttl"]),
         max_streams: reader.count(&["gateway", "max_streams"]),
         max_in_flight: reader.count(&["gateway", "max_in_flight"]),
+        max_service_connections: reader.count(&["gateway", "max_service_connections"]),
         parallel_starts: reader.count(&["gateway", "parallel_starts"]),
         shutdown_grace: reader.duration(&["gateway", "shutdown_grace"]),
         name_limit: reader.count(&["gateway", "name_limit"]),

@@ -15,6 +15,8 @@ pub(super) struct FileLayer {
     pub layer: Layer,
     /// The servers in the order of the file, and where each is named.
     pub servers: Vec<(String, Range<usize>)>,
+    /// The services likewise.
+    pub services: Vec<(String, Range<usize>)>,
     /// Keys that are there but could not be taken.
     pub spoiled: Vec<KeyPath>,
 }
@@ -79,19 +81,22 @@ impl Walk<'_> {
     }
 
     fn inner(&mut self, path: &mut KeyPath, key: Range<usize>, item: &Item) {
-        if let [section, server] = path.as_slice()
-            && section == "servers"
+        if let [section, name] = path.as_slice()
             && item.is_table_like()
         {
-            self.read.servers.push((server.clone(), key.clone()));
+            match section.as_str() {
+                "servers" => self.read.servers.push((name.clone(), key.clone())),
+                "services" => self.read.services.push((name.clone(), key.clone())),
+                _ => {}
+            }
         }
         if let Some(table) = item.as_table_like() {
             return self.table(table, path);
         }
         let name = path.join(".");
         let help = match item {
-            Item::ArrayOfTables(_) if name == "servers" => {
-                "write `[servers.<name>]` for each server".to_owned()
+            Item::ArrayOfTables(_) if matches!(name.as_str(), "servers" | "services") => {
+                format!("write `[{name}.<name>]` for each {}", name.trim_end_matches('s'))
             }
             Item::ArrayOfTables(_) => format!("write `[{name}]`, with single brackets"),
             _ => format!("write `[{name}]` on a line of its own, and the keys of the table below it"),

@@ -112,7 +112,7 @@ fn variable_path(rest: &str) -> KeyPath {
     let lower = |text: &str| text.to_ascii_lowercase();
     let dashed = |text: &str| lower(text).replace('_', "-");
     match segments.as_slice() {
-        [servers, server, table, name @ ..] if lower(servers) == "servers" => {
+        [servers, server, table, name @ ..] if is_named(&lower(servers)) => {
             let mut path = vec![lower(servers), dashed(server), lower(table)];
             match lower(table).as_str() {
                 "env" if !name.is_empty() => path.push(name.join("__")),
@@ -121,9 +121,14 @@ fn variable_path(rest: &str) -> KeyPath {
             }
             path
         }
-        [servers, server] if lower(servers) == "servers" => vec![lower(servers), dashed(server)],
+        [servers, server] if is_named(&lower(servers)) => vec![lower(servers), dashed(server)],
         segments => segments.iter().map(|name| lower(name)).collect(),
     }
+}
+
+/// Whether the tables of a section have names that the operator chose.
+fn is_named(section: &str) -> bool {
+    matches!(section, "servers" | "services")
 }
 
 /// Kubernetes announces a service named `trunkline` to every pod beside it, in variables that begin like ours:
@@ -153,6 +158,7 @@ mod tests {
             ("SERVERS__MY_DOCS__CALL_TIMEOUT", "servers.my-docs.call_timeout"),
             ("SERVERS__DEMO__ENV__Api_KEY__2", "servers.demo.env.Api_KEY__2"),
             ("SERVERS__DOCS__HEADERS__X_API_KEY", "servers.docs.headers.x-api-key"),
+            ("SERVICES__MY_API__MAX_CONNECTIONS", "services.my-api.max_connections"),
         ] {
             assert_eq!(variable_path(name).join("."), path);
         }

@@ -4,6 +4,7 @@ mod defaults;
 mod gateway;
 mod replay;
 mod servers;
+mod services;
 
 use std::time::Duration;
 
@@ -138,7 +139,7 @@ const fn remote(path: &'static str, kind: Kind, default: KeyDefault, doc: &'stat
 }
 
 /// The sections, in the order in which they are documented.
-const SECTIONS: &[&[KeyDoc]] = &[gateway::ROWS, replay::ROWS, defaults::ROWS, servers::ROWS];
+const SECTIONS: &[&[KeyDoc]] = &[gateway::ROWS, replay::ROWS, defaults::ROWS, servers::ROWS, services::ROWS];
 
 /// Every key there is.
 pub fn keys() -> impl Iterator<Item = &'static KeyDoc> {

@@ -12,7 +12,7 @@
 //!
 //! How a configuration comes to be: `load` finds the file; `document`, `given` and the list in `keys` turn file,
 //! environment, flags and defaults into layers of the same shape; `layers` merges them; `reader`, `build` and
-//! `servers` take them apart key by key. `faults` collects what is wrong on the way.
+//! `servers` and `services` (with what they share in `remote`) take them apart key by key. `faults` collects what is wrong on the way.
 
 mod build;
 mod document;
@@ -25,8 +25,11 @@ mod load;
 mod model;
 mod reader;
 mod references;
+mod remote;
 mod replay;
 mod servers;
+mod service;
+mod services;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -41,3 +44,4 @@ pub use model::{
     ToolFilter, Transport, Url,
 };
 pub use replay::Replay;
+pub use service::Service;

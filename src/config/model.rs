@@ -10,6 +10,7 @@ use http::HeaderName;
 use crate::base::{Secret, ServerName, glob};
 
 use super::replay::Replay;
+use super::service::Service;
 
 /// Everything the operator wants, checked and with every reference resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Config {
     pub gateway: Gateway,
     /// The servers in the order of the file; those that only the environment names come last.
     pub servers: Vec<Server>,
+    /// The services in the same order.
+    pub services: Vec<Service>,
     /// Where the file layer came from.
     pub origin: Origin,
 }
@@ -65,6 +68,8 @@ pub struct Gateway {
     pub max_streams: usize,
     /// The most requests worked on at once.
     pub max_in_flight: usize,
+    /// The most connections to all services together.
+    pub max_service_connections: usize,
     /// The most servers brought up at the same moment.
     pub parallel_starts: usize,
     /// How long calls in flight may take to finish at shutdown.

@@ -37,7 +37,9 @@ impl<'a> Reader<'a> {
     pub fn leaf(&self, at: &[&str]) -> Option<&'a Leaf> {
         let own = self.stack.find(&path(at));
         own.or_else(|| match (keys::lookup(at), at) {
-            (Spot::Key(doc), ["servers", _, rest @ ..]) if doc.default == KeyDefault::Inherited => {
+            (Spot::Key(doc), ["servers" | "services", _, rest @ ..])
+                if doc.default == KeyDefault::Inherited =>
+            {
                 self.stack.find(&path(&[&["defaults"], rest].concat()))
             }
             _ => None,

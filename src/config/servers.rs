@@ -1,17 +1,18 @@
 //! From settings to servers.
 
-use std::path::PathBuf;
 use std::time::Duration;
-
-use http::{HeaderName, HeaderValue};
 
 use crate::base::{Secret, ServerName};
 
 use super::faults::At;
 use super::keys::Reach;
 use super::layers::{KeyPath, Leaf, Place};
-use super::model::{Breaker, Health, Limits, Protocol, Restart, Server, Start, ToolFilter, Transport, Url};
+use super::model::{Limits, Protocol, Restart, Server, Start, ToolFilter, Transport};
 use super::reader::{Reader, path};
+use super::remote;
+
+/// The table of servers.
+const SECTION: &str = "servers";
 
 /// Headers that the gateway writes itself, or that belong to one hop.
 const OWN_HEADERS: [&str; 15] = [
@@ -57,12 +58,8 @@ pub(super) fn server(reader: &mut Reader<'_>, name: &str, at: &At, spoiled: &[Ke
             window: reader.duration(&key("restart_window")),
             slow_retry: reader.duration(&key("slow_retry")),
         },
-        health: Health {
-            interval: reader.duration_or_none(&key("health_interval")),
-            misses: reader.count(&key("health_misses")),
-            hits: reader.count(&key("health_hits")),
-        },
-        breaker: breaker(reader, name),
+        health: remote::health(reader, SECTION, name),
+        breaker: remote::breaker(reader, SECTION, name),
         start_timeout: reader.duration(&key("start_timeout")),
         connect_timeout: reader.duration(&key("connect_timeout")),
         stream_idle_timeout: reader.duration_or_none(&key("stream_idle_timeout")),
@@ -80,18 +77,6 @@ pub(super) fn server(reader: &mut Reader<'_>, name: &str, at: &At, spoiled: &[Ke
         transport: transport?,
     };
     Some(server)
-}
-
-fn breaker(reader: &mut Reader<'_>, name: &str) -> Breaker {
-    let key = |key: &'static str| ["servers", name, "breaker", key];
-    Breaker {
-        failures: reader.count(&key("failures")),
-        failure_share: reader.count(&key("failure_share")),
-        window: reader.duration(&key("window")),
-        open: reader.duration(&key("open")),
-        half_open_max_calls: reader.count(&key("half_open_max_calls")),
-        success_threshold: reader.count(&key("success_threshold")),
-    }
 }
 
 fn limits(reader: &mut Reader<'_>, name: &str) -> Limits {
@@ -117,7 +102,7 @@ fn timeouts(reader: &mut Reader<'_>, name: &str) -> Vec<(String, Duration)> {
     timeouts
 }
 
-fn suggestion(name: &str) -> String {
+pub(super) fn suggestion(name: &str) -> String {
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let dashed: String =
         name.chars().map(|c| c.to_ascii_lowercase()).map(|c| if legal(c) { c } else { '-' }).collect();
@@ -190,7 +175,7 @@ fn stdio(reader: &mut Reader<'_>, name: &str) -> Option<Transport> {
             let message = format!("`{}` is no name for an environment variable", leaf.key);
             reader.faults.fault(leaf.place.key(), message, "a variable's name is not empty and has no `=`");
         }
-        env.extend(secret(reader, leaf).map(|value| (variable.to_owned(), Secret::new(value))));
+        env.extend(remote::secret(reader, leaf).map(|value| (variable.to_owned(), Secret::new(value))));
     }
     let cwd = reader.path(&["servers", name, "cwd"]);
     Some(Transport::Stdio { command: command?, args, env, cwd })
@@ -215,84 +200,10 @@ fn command(reader: &mut Reader<'_>, name: &str) -> Option<String> {
     Some(reader.absolute(leaf, &text).to_string_lossy().into_owned())
 }
 
-fn secret(reader: &mut Reader<'_>, leaf: &Leaf) -> Option<String> {
-    match &leaf.value {
-        super::layers::Value::Text(text) => reader.expand(leaf, leaf.place.value(), text),
-        _ => None,
-    }
-}
-
 fn remote(reader: &mut Reader<'_>, name: &str) -> Option<Transport> {
-    let url = url(reader, name);
-    let mut headers = Vec::new();
-    for leaf in reader.stack.below(&path(&["servers", name, "headers"])) {
-        headers.extend(header(reader, leaf));
-    }
-    let ca_file: Option<PathBuf> = reader.path(&["servers", name, "ca_file"]);
-    let proxy = proxy(reader, name);
+    let url = remote::url(reader, SECTION, name);
+    let headers = remote::headers(reader, SECTION, name, &OWN_HEADERS);
+    let ca_file = reader.path(&[SECTION, name, "ca_file"]);
+    let proxy = remote::proxy(reader, SECTION, name);
     Some(Transport::Http { url: url?, headers, ca_file, proxy })
-}
-
-fn url(reader: &mut Reader<'_>, name: &str) -> Option<Url> {
-    let (leaf, text) = reader.text(&["servers", name, "url"])?;
-    if !reader.resolve && super::references::has_reference(&text) {
-        // A server that does not run needs no address; this one says so to whoever looks.
-        return Url::parse(UNRESOLVED_URL).ok();
-    }
-    match Url::parse(&text) {
-        Ok(url) => Some(url),
-        Err(problem) => {
-            let help = match problem {
-                p if p.contains("password") => {
-                    "send credentials as a header: headers = { Authorization = \"Bearer ${env:TOKEN}\" }"
-                }
-                p if p.contains("fragment") => "remove the `#` and what follows it",
-                _ => "write the whole address, such as \"https://mcp.example.com/mcp\"",
-            };
-            reader.wrong(leaf, problem, help);
-            None
-        }
-    }
-}
-
-/// What stands in for the URL of a server that does not run when the URL holds a reference. The name is one
-/// that RFC 6761 keeps from ever existing.
-const UNRESOLVED_URL: &str = "http://unresolved.invalid/";
-
-fn header(reader: &mut Reader<'_>, leaf: &Leaf) -> Option<(HeaderName, Secret)> {
-    let name = leaf.path.last().map_or("", String::as_str);
-    let key = &leaf.key;
-    let value = secret(reader, leaf)?;
-    let Ok(header) = name.parse::<HeaderName>() else {
-        let help = "a header's name is letters, digits and dashes, such as X-Api-Key";
-        reader.faults.fault(leaf.place.key(), format!("`{key}` is no name for a header"), help);
-        return None;
-    };
-    if OWN_HEADERS.contains(&header.as_str()) {
-        let message = format!("`{key}` is a header that the gateway writes itself");
-        reader.faults.fault(leaf.place.key(), message, "remove it");
-        return None;
-    }
-    if HeaderValue::from_str(&value).is_err() {
-        let help = "a header's value is one line of visible characters";
-        reader.wrong_unshown(leaf, leaf.place.value(), "has a value that no header can have", help);
-        return None;
-    }
-    Some((header, Secret::new(value)))
-}
-
-fn proxy(reader: &mut Reader<'_>, name: &str) -> Option<String> {
-    let (leaf, text) = reader.text(&["servers", name, "proxy"])?;
-    let uri = text.parse::<http::Uri>().ok().filter(|_| reader.resolve);
-    let fits = uri.is_some_and(|uri| {
-        uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty())
-    });
-    if !fits && reader.resolve {
-        reader.wrong(
-            leaf,
-            "is not the URL of an HTTP proxy",
-            "write scheme, host and port, such as \"http://proxy:3128\"",
-        );
-    }
-    Some(text)
 }

@@ -1,13 +1,14 @@
 //! Bodies of responses: one piece of JSON, a stream of events, or whatever axum made.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 
+use crate::router::InFlight;
 use crate::session::{Listening, Place, Reader, StreamHold};
+use crate::supervisor::{Answer, Broken};
 
 /// A response body of the front.
 pub enum FrontBody {
@@ -25,6 +26,13 @@ pub enum FrontBody {
         _hold: StreamHold,
         /// Counts among the streams that may be open.
         _place: Place,
+    },
+    /// What a service answers.
+    Service {
+        /// As it comes.
+        body: Box<Answer>,
+        /// Its place among the requests of the gateway.
+        _place: InFlight,
     },
     /// A page of axum's.
     Page(axum::body::Body),
@@ -44,12 +52,13 @@ impl FrontBody {
 
 impl hyper::body::Body for FrontBody {
     type Data = Bytes;
-    type Error = Infallible;
+    /// The connection is closed then, so that the client does not take what it has for the whole.
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match &mut *self {
             FrontBody::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             FrontBody::Call(reader) | FrontBody::Opened { reader, .. } => {
@@ -58,6 +67,7 @@ impl hyper::body::Body for FrontBody {
             FrontBody::Changes(listening) => {
                 Poll::Ready(ready!(listening.reader.poll_next(cx)).map(|bytes| Ok(Frame::data(bytes))))
             }
+            FrontBody::Service { body, .. } => Pin::new(body).poll_frame(cx),
             FrontBody::Page(body) => match ready!(Pin::new(body).poll_frame(cx)) {
                 Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
                 // A page that breaks off ends; its length tells the client.
@@ -70,6 +80,7 @@ impl hyper::body::Body for FrontBody {
         match self {
             FrontBody::Whole(bytes) => bytes.is_none(),
             FrontBody::Page(body) => body.is_end_stream(),
+            FrontBody::Service { body, .. } => body.is_end_stream(),
             _ => false,
         }
     }
@@ -80,6 +91,7 @@ impl hyper::body::Body for FrontBody {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             FrontBody::Page(body) => body.size_hint(),
+            FrontBody::Service { body, .. } => body.size_hint(),
             _ => SizeHint::default(),
         }
     }

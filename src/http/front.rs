@@ -12,17 +12,20 @@ use tower_service::Service as _;
 use crate::base::{Era, Error, ErrorKind, Principal};
 use crate::router::{Endpoint, Router};
 use crate::session::{Hub, Sessions};
+use crate::supervisor::Services;
 use crate::telemetry::names;
 
 use super::body::FrontBody;
 use super::origin::{OriginRules, refused};
 use super::reply::{FrontResponse, refusal, status};
-use super::{post, streams};
+use super::{post, services, streams};
 
 /// The shared state of the front.
 pub struct Front {
     /// Answers requests.
     pub router: Router,
+    /// Plain HTTP services.
+    pub services: Services,
     /// Legacy sessions.
     pub sessions: Sessions,
     /// Open streams.
@@ -58,7 +61,10 @@ pub async fn exchange(front: Arc<Front>, request: Request<Incoming>) -> FrontRes
                 *response.status_mut() = StatusCode::NOT_FOUND;
                 response
             }
-            None => page(&front, request).await,
+            None => match services::forward(&front, request).await {
+                Ok(response) => response,
+                Err(request) => page(&front, request).await,
+            },
         },
     };
     front.rules.allow(&mut response, origin);

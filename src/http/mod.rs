@@ -1,6 +1,6 @@
 //! The HTTP front: sockets in, bytes out.
 //!
-//! One listener serves MCP by hyper directly (`post`, `streams`) and everything else through axum (`pages`). The room
+//! One listener serves MCP by hyper directly (`post`, `streams`), plain services likewise (`services`), and everything else through axum (`pages`). The room
 //! promises that a POST is answered as JSON unless something precedes the reply, that a client's id and era are
 //! respected to the letter, and that every body, buffer and stream has a bound. It decides nothing about servers.
 
@@ -12,6 +12,7 @@ mod pages;
 mod post;
 mod reply;
 mod server;
+mod services;
 mod stream;
 mod streams;
 

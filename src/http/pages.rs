@@ -11,7 +11,7 @@ use axum::routing::get;
 
 use crate::catalog::CatalogHandle;
 use crate::protocol::skim::quote;
-use crate::supervisor::{Fleet, State as ServerState};
+use crate::supervisor::{Fleet, Services, State as ServerState, Status};
 
 /// Renders the metrics, in Prometheus' text format.
 pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
@@ -19,12 +19,13 @@ pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
 #[derive(Clone)]
 struct Pages {
     fleet: Fleet,
+    services: Services,
     catalog: CatalogHandle,
     render: Render,
 }
 
 /// The pages.
-pub fn pages(fleet: Fleet, catalog: CatalogHandle, render: Render) -> Router {
+pub fn pages(fleet: Fleet, services: Services, catalog: CatalogHandle, render: Render) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
@@ -35,7 +36,7 @@ pub fn pages(fleet: Fleet, catalog: CatalogHandle, render: Render) -> Router {
                 "Nothing is here. MCP is at /mcp and /mcp/<server>; see also /readyz and /metrics.\n",
             )
         })
-        .with_state(Pages { fleet, catalog, render })
+        .with_state(Pages { fleet, services, catalog, render })
 }
 
 /// 200 as soon as the gateway serves: a server that is down makes it degraded, not unready.
@@ -44,20 +45,27 @@ async fn ready(State(pages): State<Pages>) -> Response {
     pages.catalog.settled().await;
     let mut degraded = Vec::new();
     let mut servers = Vec::new();
-    for server in pages.fleet.servers() {
-        let status = server.status().borrow().clone();
-        let name = quote(server.name().as_str());
+    let mut services = Vec::new();
+    let mut tell = |name: &str, status: Status| {
+        let name = quote(name);
         // One that sleeps is as good as ready: the next call wakes it.
         if !matches!(status.state, ServerState::Ready { .. } | ServerState::Dormant) {
             let reason = status.last_error.as_deref().unwrap_or("is not up yet");
             degraded.push(format!("{name}:{}", quote(&format!("{}: {reason}", status.state.as_str()))));
         }
-        servers.push(format!("{name}:{}", quote(status.state.as_str())));
+        format!("{name}:{}", quote(status.state.as_str()))
+    };
+    for server in pages.fleet.servers() {
+        servers.push(tell(server.name().as_str(), server.status().borrow().clone()));
+    }
+    for service in pages.services.all() {
+        services.push(tell(service.name().as_str(), service.status().borrow().clone()));
     }
     let word = if degraded.is_empty() { "ready" } else { "degraded" };
     let body = format!(
-        r#"{{"status":"{word}","servers":{{{}}},"degraded":{{{}}}}}"#,
+        r#"{{"status":"{word}","servers":{{{}}},"services":{{{}}},"degraded":{{{}}}}}"#,
         servers.join(","),
+        services.join(","),
         degraded.join(",")
     );
     ([(CONTENT_TYPE, "application/json")], body + "\n").into_response()

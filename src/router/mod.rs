@@ -18,6 +18,6 @@ mod tasklist;
 
 pub use call::{ClientCall, Step};
 pub use dispatch::Router;
-pub use limit::Gate;
+pub use limit::{Gate, InFlight};
 pub use question::Question;
 pub use request::{Answer, Endpoint, Reply, Request};

@@ -147,7 +147,7 @@ impl Fuse {
         self.refusals.increment(1);
         let seconds = refused.wait.as_secs() + u64::from(refused.wait.subsec_nanos() > 0);
         let text = format!(
-            "server '{}' is not called for now, because the last calls got no answer; the next try is in {seconds} s",
+            "'{}' is not called for now, because the last calls got no answer; the next try is in {seconds} s",
             self.server
         );
         Error::new(ErrorKind::Unavailable, text).with_data(retry_after(seconds))

@@ -114,9 +114,9 @@ impl Shared {
 pub(super) const COMMANDS: usize = 8;
 /// How long a call waits for a place at a server that has as many calls in flight as it may. Longer queues only
 /// hide an overload; a client that is told can back off.
-const PLACE_WAIT: Duration = Duration::from_secs(5);
+pub(super) const PLACE_WAIT: Duration = Duration::from_secs(5);
 /// What a caller is told who met a full queue: by then the calls that hold it up have ended or been refused.
-const PLACE_RETRY: u64 = PLACE_WAIT.as_secs();
+pub(super) const PLACE_RETRY: u64 = PLACE_WAIT.as_secs();
 
 /// A rest that a caller waits for: the first attempts after a fall follow this closely. Longer ones are told.
 const SHORT_REST: Duration = Duration::from_secs(2);
@@ -308,11 +308,11 @@ fn seconds_until(at: Instant) -> u64 {
 }
 
 /// One call among those that wait; dropping it takes it out.
-struct Waiter<'a>(&'a AtomicUsize);
+pub(super) struct Waiter<'a>(&'a AtomicUsize);
 
 impl<'a> Waiter<'a> {
     /// Joins, unless `most` are waiting already.
-    fn enter(waiting: &'a AtomicUsize, most: usize) -> Option<Waiter<'a>> {
+    pub fn enter(waiting: &'a AtomicUsize, most: usize) -> Option<Waiter<'a>> {
         let before = waiting.fetch_add(1, Ordering::Relaxed);
         let waiter = Waiter(waiting);
         (before < most).then_some(waiter)

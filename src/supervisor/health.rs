@@ -15,7 +15,7 @@ use crate::upstream::{Link, Peer, own_meta};
 use super::handle::Shared;
 
 /// The longest that one question waits: a server that answers later is of no use to anybody who waits for it.
-const LONGEST_PROBE: Duration = Duration::from_secs(5);
+pub(super) const LONGEST_PROBE: Duration = Duration::from_secs(5);
 
 /// What the answers so far say. Pure.
 #[derive(Debug)]
@@ -30,6 +30,11 @@ impl Health {
     /// A server that has just come up is well.
     pub fn new(policy: config::Health) -> Health {
         Health { policy, well: true, against: 0 }
+    }
+
+    /// What has not been seen yet is not well until it shows that it is.
+    pub fn unknown(policy: config::Health) -> Health {
+        Health { policy, well: false, against: 0 }
     }
 
     /// Takes one observation and says whether the server is well.

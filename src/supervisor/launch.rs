@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::base::short_hex;
+use crate::base::{Secret, short_hex};
 use crate::config::{self, Transport};
 use crate::platform::{self, ChildSpec, Limits};
 use crate::upstream::http::{ClientOptions, HttpClient, HttpLink, HttpOptions};
@@ -67,15 +67,10 @@ pub(super) fn http_link(server: &config::Server) -> Result<Arc<HttpLink>, String
         connect_timeout: server.connect_timeout,
         ca_file: ca_file.clone(),
         proxy,
+        ..ClientOptions::default()
     };
     let client = HttpClient::new(&options).map_err(|error| format!("cannot be reached: {error}"))?;
-    let mut map = HeaderMap::new();
-    for (name, value) in headers {
-        let mut value = HeaderValue::from_str(value.expose())
-            .map_err(|_| format!("has a header '{name}' that cannot be sent"))?;
-        value.set_sensitive(true);
-        map.append(name, value);
-    }
+    let map = header_map(headers)?;
     let options = HttpOptions {
         name: server.name.clone(),
         url: url.uri().clone(),
@@ -85,6 +80,18 @@ pub(super) fn http_link(server: &config::Server) -> Result<Arc<HttpLink>, String
         stream_idle_timeout: server.stream_idle_timeout,
     };
     Ok(HttpLink::new(options, client))
+}
+
+/// Configured headers, marked so that no log shows their values.
+pub(super) fn header_map(headers: &[(HeaderName, Secret)]) -> Result<HeaderMap, String> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        let mut value = HeaderValue::from_str(value.expose())
+            .map_err(|_| format!("has a header '{name}' that cannot be sent"))?;
+        value.set_sensitive(true);
+        map.append(name, value);
+    }
+    Ok(map)
 }
 
 /// The key under which verdicts and lists of a server are kept: its name, and a hash of what it runs or where it is,

@@ -6,7 +6,7 @@
 //! that no server's trouble is another's. It never decides what clients may see: it publishes raw lists.
 //!
 //! `machine` decides about starts, `breaker` about calls, `health` about a server that has fallen silent: all three
-//! are pure. `owner` drives the machine, `generation` is one life, `handle` and `admission` are the way in.
+//! are pure. `services` watches over plain HTTP services. `owner` drives the machine, `generation` is one life, `handle` and `admission` are the way in.
 
 mod admission;
 mod breaker;
@@ -20,6 +20,7 @@ mod machine;
 mod metrics;
 mod owner;
 mod reading;
+mod services;
 mod snapshot;
 mod subscriptions;
 mod usage;
@@ -30,5 +31,6 @@ pub use fleet::{Fleet, FleetOptions};
 pub use handle::{Live, ServerHandle, Status, Updated};
 pub use launch::Surroundings;
 pub use machine::{Action, Event, Machine, Next, Policy, State};
+pub use services::{Answer, BoxError, Broken, ServiceBody, ServiceHandle, Services, ServicesOptions, whole};
 pub use snapshot::{ListState, Offer};
 pub use subscriptions::Subscription;

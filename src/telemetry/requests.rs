@@ -15,6 +15,8 @@ pub enum EndpointKind {
     Merged,
     /// A server's own.
     Server,
+    /// A plain HTTP service.
+    Service,
 }
 
 /// How a request ended.
@@ -33,7 +35,7 @@ pub enum Outcome {
 pub struct MethodLabel(usize);
 
 /// The requests that a client may send in any version, then what stands for everything else.
-const METHODS: [&str; 22] = [
+const METHODS: [&str; 23] = [
     "initialize",
     "ping",
     "server/discover",
@@ -54,20 +56,30 @@ const METHODS: [&str; 22] = [
     "tasks/result",
     "tasks/update",
     "tasks/cancel",
+    HTTP,
     NOTIFICATION,
     OTHER,
 ];
+/// Any request to a plain HTTP service.
+const HTTP: &str = "http";
 const NOTIFICATION: &str = "notification";
 const OTHER: &str = "other";
-const ENDPOINTS: usize = 2;
+const ENDPOINTS: usize = 3;
 /// `Ok`, `UpstreamError`, and each kind of failure.
 const OUTCOMES: usize = 2 + ErrorKind::ALL.len();
 
 impl MethodLabel {
+    /// The label of requests to plain HTTP services.
+    pub const HTTP: MethodLabel = MethodLabel(METHODS.len() - 3);
+
     /// The label for a method as it came on the wire.
     #[must_use]
     pub fn of(method: &str) -> MethodLabel {
-        let label = if method.starts_with("notifications/") { NOTIFICATION } else { method };
+        let label = match method {
+            HTTP => OTHER,
+            method if method.starts_with("notifications/") => NOTIFICATION,
+            method => method,
+        };
         MethodLabel(METHODS.iter().position(|known| *known == label).unwrap_or(METHODS.len() - 1))
     }
 
@@ -83,6 +95,7 @@ impl EndpointKind {
         match self {
             EndpointKind::Merged => "merged",
             EndpointKind::Server => "server",
+            EndpointKind::Service => "service",
         }
     }
 }
@@ -172,7 +185,8 @@ mod tests {
         assert_eq!(MethodLabel::of("tools/call").as_str(), "tools/call");
         assert_eq!(MethodLabel::of("notifications/cancelled").as_str(), "notification");
         assert_eq!(MethodLabel::of("notifications/invented").as_str(), "notification");
-        for invented in ["", "tools/Call", "x", "tools/call "] {
+        assert_eq!(MethodLabel::HTTP.as_str(), "http");
+        for invented in ["", "tools/Call", "x", "tools/call ", "http"] {
             assert_eq!(MethodLabel::of(invented).as_str(), "other");
         }
     }

@@ -23,6 +23,8 @@ mod platform;
 mod resume;
 mod rmcp_client;
 mod rmcp_server;
+mod services;
+mod services_faults;
 mod sessions;
 mod shutdown;
 mod start;

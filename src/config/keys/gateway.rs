@@ -41,6 +41,13 @@ pub(super) const ROWS: &[KeyDoc] = &[
     // An idle stream costs about 10 KiB and a descriptor.
     key("gateway.max_streams", SOME, Value("4096"), "The most event streams open at once."),
     key("gateway.max_in_flight", SOME, Value("4096"), "The most requests worked on at once."),
+    // As in the router that many users come from; each costs a descriptor and some 20 KiB.
+    key(
+        "gateway.max_service_connections",
+        SOME,
+        Value("100"),
+        "The most connections to all services together.",
+    ),
     // Children in their first seconds keep a processor busy each; more at once would all be slow.
     key("gateway.parallel_starts", SOME, Value("8"), "The most servers brought up at the same moment."),
     key(

@@ -10,7 +10,8 @@ use super::given;
 /// What a key is set to, what is then read, and what that must be.
 type Row = (&'static str, &'static str, fn(&Config) -> String, &'static str);
 
-const BASE: &str = "servers.a.command = \"/bin/a\"\nservers.b.url = \"http://b/\"\n";
+const BASE: &str =
+    "servers.a.command = \"/bin/a\"\nservers.b.url = \"http://b/\"\nservices.s.url = \"http://s/\"\n";
 
 macro_rules! of_gateway {
     ($($field:tt)+) => { |config| format!("{:?}", config.gateway.$($field)+) };
@@ -20,6 +21,9 @@ macro_rules! of_child {
 }
 macro_rules! of_remote {
     ($($field:tt)+) => { |config| format!("{:?}", config.servers[1].$($field)+) };
+}
+macro_rules! of_service {
+    ($($field:tt)+) => { |config| format!("{:?}", config.services[0].$($field)+) };
 }
 macro_rules! of_transport {
     ($variant:ident, $field:ident, $show:expr) => {
@@ -137,6 +141,35 @@ const ROWS: &[Row] = &[
     ("servers.a.max_in_flight", "5", of_child!(max_in_flight), "5"),
     ("servers.a.tools.allow", "[\"get_*\"]", of_child!(tools.allow), "[\"get_*\"]"),
     ("servers.a.tools.deny", "[\"rm\"]", of_child!(tools.deny), "[\"rm\"]"),
+    ("gateway.max_service_connections", "5", of_gateway!(max_service_connections), "5"),
+    ("services.s.enabled", "false", of_service!(enabled), "false"),
+    ("services.s.url", "\"https://c/api\"", of_service!(url), "\"https://c/api\""),
+    ("services.s.headers.X-Key", "\"v\"", |config| show_headers(&config.services[0].headers), "x-key=v"),
+    ("services.s.ca_file", "\"/ca.pem\"", of_service!(ca_file), "Some(\"/ca.pem\")"),
+    (
+        "services.s.proxy",
+        "\"http://p:3128\"",
+        |config| config.services[0].proxy.clone().map(|proxy| proxy.0).unwrap_or_default(),
+        "http://p:3128",
+    ),
+    ("services.s.tls_verify", "false", of_service!(tls_verify), "false"),
+    ("services.s.health", "\"/api/version\"", of_service!(health_path), "Some(\"/api/version\")"),
+    ("services.s.health_interval", "\"1m\"", of_service!(health.interval), "Some(60s)"),
+    ("services.s.health_misses", "5", of_service!(health.misses), "5"),
+    ("services.s.health_hits", "5", of_service!(health.hits), "5"),
+    ("services.s.breaker.failures", "5", of_service!(breaker.failures), "5"),
+    ("services.s.breaker.failure_share", "5", of_service!(breaker.failure_share), "5"),
+    ("services.s.breaker.window", "\"1m\"", of_service!(breaker.window), "60s"),
+    ("services.s.breaker.open", "\"1m\"", of_service!(breaker.open), "60s"),
+    ("services.s.breaker.half_open_max_calls", "5", of_service!(breaker.half_open_max_calls), "5"),
+    ("services.s.breaker.success_threshold", "5", of_service!(breaker.success_threshold), "5"),
+    ("services.s.connect_timeout", "\"1m\"", of_service!(connect_timeout), "60s"),
+    ("services.s.request_timeout", "\"1m\"", of_service!(request_timeout), "60s"),
+    ("services.s.idle_timeout", "\"none\"", of_service!(idle_timeout), "None"),
+    ("services.s.max_connections", "50", of_service!(max_connections), "50"),
+    ("services.s.max_idle_connections", "0", of_service!(max_idle_connections), "0"),
+    ("services.s.dns_ttl", "\"0s\"", of_service!(dns_ttl), "0ns"),
+    ("services.s.max_in_flight", "5", of_service!(max_in_flight), "5"),
 ];
 
 fn fits(pattern: &str, path: &str) -> bool {
@@ -177,7 +210,7 @@ fn every_default_in_the_list_is_what_holds() {
         if let (KeyDefault::Value(text), Kind::Duration(..) | Kind::Size(..) | Kind::Count(..)) =
             (key.default, key.kind)
         {
-            let setting = loaded.settings.iter().find(|setting| setting.key == key.path);
+            let setting = loaded.settings.iter().find(|setting| fits(key.path, &setting.key));
             assert_eq!(
                 setting.map(|setting| setting.origin.as_str()),
                 Some("default"),
@@ -200,5 +233,12 @@ fn every_default_in_the_list_is_what_holds() {
     assert_eq!(server.health.interval.map(|every| every.as_secs()), Some(10));
     assert_eq!((server.health.misses, server.health.hits, server.breaker.failures), (3, 1, 3));
     assert_eq!((server.breaker.open.as_secs(), server.breaker.half_open_max_calls), (30, 1));
+    let service = &loaded.config.services[0];
+    let connections =
+        [gateway.max_service_connections, service.max_connections, service.max_idle_connections];
+    assert_eq!(connections, [100, 10, 5]);
+    let waits = [service.connect_timeout, service.request_timeout, service.dns_ttl];
+    assert_eq!(waits.map(|wait| wait.as_secs()), [10, 120, 300]);
+    assert_eq!((service.idle_timeout.map(|wait| wait.as_secs()), service.tls_verify), (Some(300), true));
     assert_eq!((server.max_message, server.max_in_flight, server.enabled), (64 << 20, 1_024, true));
 }

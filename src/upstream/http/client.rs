@@ -1,35 +1,48 @@
-//! The pooled HTTP client of one server.
+//! The pooled HTTP client of one server or service.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Uri};
 use http_body_util::Full;
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper::body::Body;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+
+use super::bounded::{Bounded, Places};
+use super::resolve::Resolver;
+use super::tls::tls_config;
 
 /// An idle connection is kept this long: just under the 90 s and 60 s after which common servers and load balancers
 /// close theirs, so that we rarely send into a closing one.
 const POOL_IDLE: Duration = Duration::from_secs(55);
 
 /// How to reach a server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ClientOptions {
     /// Whether the server's URL is `https`.
     pub https: bool,
-    /// How long a TCP connection and its TLS handshake may take to come up.
+    /// How long a TCP connection may take to come up, and the wait for a place before it.
     pub connect_timeout: Duration,
     /// PEM certificates of the authorities to trust instead of the platform's.
     pub ca_file: Option<PathBuf>,
+    /// Whether any certificate is taken.
+    pub trust_anybody: bool,
     /// A proxy (`http://host:port`) through which every connection is tunnelled by CONNECT.
     pub proxy: Option<Uri>,
+    /// Whether HTTP/2 is spoken with a server that offers it in the TLS handshake.
+    pub http2: bool,
+    /// How many connections may be open.
+    pub places: Places,
+    /// How many of them are kept without a request; all, if there is no number.
+    pub max_idle: Option<usize>,
+    /// How long addresses are remembered.
+    pub dns_ttl: Duration,
 }
 
 /// Why no client could be made.
@@ -53,35 +66,41 @@ pub enum ClientError {
     Tls(#[from] rustls::Error),
 }
 
-/// A client with its connection pool. Cloning shares the pool.
-#[derive(Clone, Debug)]
-pub struct HttpClient(Route);
+/// A client with its connection pool, for requests with bodies of the type `B`. Cloning shares the pool.
+pub struct HttpClient<B = Full<Bytes>>(Route<B>);
 
-#[derive(Clone, Debug)]
-enum Route {
-    Direct(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
-    Proxied(Client<HttpsConnector<Tunnel<HttpConnector>>, Full<Bytes>>),
+enum Route<B> {
+    Direct(Client<HttpsConnector<Bounded>, B>),
+    Proxied(Client<HttpsConnector<Tunnel<Bounded>>, B>),
 }
 
-impl HttpClient {
+impl<B> HttpClient<B>
+where
+    B: Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     /// A client without connections yet.
-    pub fn new(options: &ClientOptions) -> Result<HttpClient, ClientError> {
-        let mut tcp = HttpConnector::new();
+    pub fn new(options: &ClientOptions) -> Result<HttpClient<B>, ClientError> {
+        let resolver = Resolver::new(GaiResolver::new(), options.dns_ttl);
+        let mut tcp = HttpConnector::new_with_resolver(resolver.clone());
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(options.connect_timeout));
         tcp.enforce_http(false);
-        let tls = HttpsConnectorBuilder::new().with_tls_config(tls_config(options)?).https_or_http();
-        let tls = tls.enable_http1();
+        let tcp = Bounded::new(tcp, resolver, options.places.clone(), options.connect_timeout);
         let mut pool = Client::builder(TokioExecutor::new());
         pool.pool_timer(TokioTimer::new()).pool_idle_timeout(POOL_IDLE);
+        if let Some(most) = options.max_idle {
+            pool.pool_max_idle_per_host(most);
+        }
         Ok(HttpClient(match &options.proxy {
-            None => Route::Direct(pool.build(tls.wrap_connector(tcp))),
-            Some(proxy) => Route::Proxied(pool.build(tls.wrap_connector(Tunnel::new(proxy.clone(), tcp)))),
+            None => Route::Direct(pool.build(with_tls(options, tcp)?)),
+            Some(proxy) => Route::Proxied(pool.build(with_tls(options, Tunnel::new(proxy.clone(), tcp))?)),
         }))
     }
 
     /// Sends one request; the future yields the head of the response.
-    pub fn request(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
+    pub fn request(&self, request: Request<B>) -> ResponseFuture {
         match &self.0 {
             Route::Direct(client) => client.request(request),
             Route::Proxied(client) => client.request(request),
@@ -89,34 +108,27 @@ impl HttpClient {
     }
 }
 
-/// Trusts the authorities of the CA file and no others; without one the platform's. A plain `http` server needs none,
-/// so that a machine without certificates serves it all the same.
-fn tls_config(options: &ClientOptions) -> Result<rustls::ClientConfig, ClientError> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder =
-        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let roots = match &options.ca_file {
-        Some(path) => read_ca_file(path)?,
-        None if options.https => {
-            return Ok(builder
-                .with_native_roots()
-                .map_err(ClientError::PlatformRoots)?
-                .with_no_client_auth());
-        }
-        None => rustls::RootCertStore::empty(),
-    };
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+fn with_tls<C>(options: &ClientOptions, connector: C) -> Result<HttpsConnector<C>, ClientError> {
+    let tls = HttpsConnectorBuilder::new().with_tls_config(tls_config(options)?).https_or_http();
+    Ok(match options.http2 {
+        true => tls.enable_all_versions().wrap_connector(connector),
+        false => tls.enable_http1().wrap_connector(connector),
+    })
 }
 
-fn read_ca_file(path: &Path) -> Result<rustls::RootCertStore, ClientError> {
-    let refused = |reason: String| ClientError::CaFile { path: path.to_owned(), reason };
-    let mut roots = rustls::RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| refused(error.to_string()))?;
-    for certificate in certificates {
-        let certificate = certificate.map_err(|error| refused(error.to_string()))?;
-        roots.add(certificate).map_err(|error| refused(error.to_string()))?;
+impl<B> Clone for HttpClient<B> {
+    fn clone(&self) -> Self {
+        HttpClient(match &self.0 {
+            Route::Direct(client) => Route::Direct(client.clone()),
+            Route::Proxied(client) => Route::Proxied(client.clone()),
+        })
     }
-    if roots.is_empty() { Err(refused("it holds no certificate".to_owned())) } else { Ok(roots) }
+}
+
+impl<B> std::fmt::Debug for HttpClient<B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("HttpClient").field(&matches!(self.0, Route::Proxied(_)).then_some("by proxy")).finish()
+    }
 }
 
 #[cfg(test)]
@@ -130,9 +142,9 @@ mod tests {
             https: true,
             connect_timeout: Duration::from_secs(1),
             ca_file: Some(file.path().to_owned()),
-            proxy: None,
+            ..ClientOptions::default()
         };
-        let message = HttpClient::new(&options).unwrap_err().to_string();
+        let message = HttpClient::<Full<Bytes>>::new(&options).unwrap_err().to_string();
         assert!(message.contains("holds no certificate") && message.contains("ca_file"), "{message}");
     }
 }

@@ -1,13 +1,18 @@
 //! A link to a Streamable HTTP server: one POST a message, connections pooled, replies as JSON or as a stream.
 //!
-//! `client` makes the pooled client (TLS, CA file, proxy), `link` is the link itself with its session, `exchange` is
+//! `client` makes the pooled client, also that of services (`tls` for whom it trusts, `bounded` for how many connections,
+//! `resolve` for addresses); `link` is the link itself with its session, `exchange` is
 //! one POST and what comes back, `events` is the GET stream of a legacy server.
 
+mod bounded;
 mod client;
 mod events;
 mod exchange;
 mod link;
+mod resolve;
+mod tls;
 
+pub use bounded::{NoPlace, Places};
 pub use client::{ClientError, ClientOptions, HttpClient};
 pub use events::follow_events;
 pub use exchange::Exchange;

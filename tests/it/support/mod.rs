@@ -19,7 +19,7 @@ pub use backend::Backend;
 pub use clients::{Counter, Legacy, Modern, code_of, message_of, stats, text_of};
 pub use gateway::Gateway;
 pub use pipe::Pipe;
-pub use servers::{conformance, demo, over_http, recorded, scripted, section, shell};
+pub use servers::{conformance, demo, over_http, recorded, scripted, section, service, shell};
 pub use wire::{Event, Fields, Open, Reply};
 
 /// A condition that is not true after this is taken to be false. Generous: the machine may be busy.

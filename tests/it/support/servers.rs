@@ -40,6 +40,11 @@ pub fn over_http(name: &str, url: &str) -> String {
     format!("\n[servers.{name}]\nurl = {url:?}\n")
 }
 
+/// `[services.<name>]`. Further keys may be appended.
+pub fn service(name: &str, url: &str) -> String {
+    format!("\n[services.{name}]\nurl = {url:?}\n")
+}
+
 /// A legacy server in a few lines of shell: it lists one tool, `odd`, and answers by the arms of `cases`, in which
 /// `$id` is the request's id and `$line` the request.
 pub fn shell(name: &str, capabilities: &str, cases: &str) -> String {

@@ -120,6 +120,12 @@ impl Open {
         Reply { status: self.status, headers: self.headers.clone(), body: body.freeze() }
     }
 
+    /// The next piece of the body as it comes; `None` at its end, the reason if it breaks off.
+    pub async fn piece(&mut self) -> Option<Result<Bytes, hyper::Error>> {
+        let frame = within("a piece of a body", self.body.frame()).await?;
+        Some(frame.map(|frame| frame.into_data().unwrap_or_default()))
+    }
+
     /// The next server-sent event; `None` at the end of the stream.
     pub async fn event(&mut self) -> Option<Event> {
         Some(read_event(&self.event_text().await?))

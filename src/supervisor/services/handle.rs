@@ -1,0 +1,182 @@
+//! The face of one service: how it is doing, and the way in for requests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwapOption;
+use http::HeaderMap;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::Instant;
+
+use crate::base::{Error, ErrorKind, ServerName};
+use crate::config;
+use crate::telemetry::RequestMetrics;
+use crate::upstream::http::{HttpClient, Places};
+
+use super::super::admission::{Fuse, retry_after};
+use super::super::breaker::{BreakerState, Ticket};
+use super::super::handle::{Command, PLACE_RETRY, PLACE_WAIT, Status, Waiter};
+use super::super::machine::State;
+use super::body::ServiceBody;
+
+/// A handle to one service. Cloning is cheap.
+#[derive(Clone)]
+pub struct ServiceHandle(pub(super) Arc<Shared>);
+
+/// What the watching task and all handles share.
+pub(super) struct Shared {
+    pub config: config::Service,
+    /// Connections and headers; none while they cannot be made, for want of a CA file for instance.
+    pub ready: ArcSwapOption<Equipment>,
+    pub places: Places,
+    pub status: watch::Sender<Status>,
+    pub permits: Arc<Semaphore>,
+    pub waiting: AtomicUsize,
+    pub fuse: Fuse,
+    pub metrics: RequestMetrics,
+    pub commands: mpsc::Sender<Command>,
+    /// Requests that got an answer, which is a sign of life.
+    pub answered: AtomicU64,
+    /// Somebody got an answer from a service that was taken to be down.
+    pub recovered: Notify,
+}
+
+/// What a request needs to leave.
+pub(super) struct Equipment {
+    pub client: HttpClient<ServiceBody>,
+    pub headers: HeaderMap,
+}
+
+impl ServiceHandle {
+    /// The service's name.
+    pub fn name(&self) -> &ServerName {
+        &self.0.config.name
+    }
+
+    /// Its entry in the configuration.
+    pub fn config(&self) -> &config::Service {
+        &self.0.config
+    }
+
+    /// How it is doing; follow it with `changed()`.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.0.status.subscribe()
+    }
+
+    /// What its breaker does with requests.
+    pub fn breaker(&self) -> BreakerState {
+        self.0.fuse.state()
+    }
+
+    /// Closes its breaker, on an operator's word.
+    pub fn reset_breaker(&self) {
+        self.0.fuse.with(super::super::breaker::Breaker::reset);
+    }
+
+    /// Requests in flight, those included whose answer is still coming.
+    pub fn in_flight(&self) -> usize {
+        self.0.config.max_in_flight.saturating_sub(self.0.permits.available_permits())
+    }
+
+    /// Lets requests through again, and looks at once how it is.
+    pub async fn start(&self) {
+        let _ = self.0.commands.send(Command::Start).await;
+    }
+
+    /// Lets no more requests through. Those under way come to their end.
+    pub async fn stop(&self) {
+        let _ = self.0.commands.send(Command::Stop).await;
+    }
+
+    /// Lets a request in, waits a while for a free place, and says clearly why not.
+    pub(super) async fn admit(&self) -> Result<Pass, Error> {
+        let shared = &self.0;
+        if matches!(shared.status.borrow().state, State::Stopped) {
+            return Err(self.unavailable("is stopped"));
+        }
+        if let Some(refusal) = shared.fuse.refuses(Instant::now()) {
+            return Err(refusal);
+        }
+        let permit = match Arc::clone(&shared.permits).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => self.place().await?,
+        };
+        let ticket = shared.fuse.admit(Instant::now())?;
+        Ok(Pass { shared: Arc::clone(shared), ticket: Some(ticket), _permit: permit })
+    }
+
+    async fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let shared = &self.0;
+        let since = Instant::now();
+        let _waiter =
+            Waiter::enter(&shared.waiting, shared.config.max_in_flight).ok_or_else(|| self.overloaded())?;
+        let place = tokio::time::timeout(PLACE_WAIT, Arc::clone(&shared.permits).acquire_owned()).await;
+        crate::telemetry::names::QUEUE_WAIT.histogram(&[self.name().as_str()]).record(since.elapsed());
+        match place {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(self.overloaded()),
+        }
+    }
+
+    fn overloaded(&self) -> Error {
+        let text = format!(
+            "service '{}' has {} requests in flight, as many as it may (max_in_flight); try again later",
+            self.name(),
+            self.0.config.max_in_flight
+        );
+        Error::new(ErrorKind::Overloaded, text).with_data(retry_after(PLACE_RETRY))
+    }
+
+    pub(super) fn unavailable(&self, reason: &str) -> Error {
+        Error::new(ErrorKind::Unavailable, format!("service '{}' {reason}", self.name()))
+    }
+}
+
+impl std::fmt::Debug for ServiceHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ServiceHandle").field(self.name()).finish()
+    }
+}
+
+/// Leave to make one request: a place, and a ticket of the breaker. One that is dropped without a word was withdrawn,
+/// and counts neither way.
+pub(super) struct Pass {
+    shared: Arc<Shared>,
+    ticket: Option<Ticket>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Pass {
+    /// There was an answer.
+    pub fn succeed(&mut self) {
+        let shared = &self.shared;
+        shared.answered.fetch_add(1, Ordering::Relaxed);
+        if let Some(ticket) = self.ticket.take() {
+            shared.fuse.with(|breaker| breaker.succeed(ticket, Instant::now()));
+        }
+        if !matches!(shared.status.borrow().state, State::Ready { .. }) {
+            shared.recovered.notify_one();
+        }
+    }
+
+    /// There was none, or it said that the service is in trouble.
+    pub fn fail(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.shared.fuse.with(|breaker| breaker.fail(ticket, Instant::now()));
+        }
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.shared.fuse.with(|breaker| breaker.abandon(ticket));
+        }
+    }
+}
+
+impl std::fmt::Debug for Pass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Pass").field(&self.shared.config.name).finish()
+    }
+}
