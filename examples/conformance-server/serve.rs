@@ -109,9 +109,11 @@ async fn write_output(output: DuplexStream, mut refusals: mpsc::Receiver<Vec<u8>
 /// Serves Streamable HTTP on a loopback port and names the address on standard error.
 pub(crate) async fn http(era: Era, port: u16) -> Served {
     let shared = Arc::new(Shared::default());
+    let mut sessions = LocalSessionManager::default();
+    sessions.session_config.sse_retry = Some(RETRY);
     let service = Service::new(
         move || Ok(Fixture::new(shared.clone(), era)),
-        Arc::new(LocalSessionManager::default()),
+        Arc::new(sessions),
         StreamableHttpServerConfig::default()
             .with_allowed_origins(["http://localhost:*", "http://127.0.0.1:*"])
             .with_sse_retry(Some(RETRY))

@@ -23,6 +23,8 @@ pub(crate) const IMAGE: &str =
 const AUDIO: &str = "UklGRiYAAABXQVZFZm10IBAAAAABAAEAQB8AAAB9AAACABAAZGF0YQIAAAA=";
 /// Between two notes of one call: long enough to be seen as separate.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How long the call takes whose stream breaks off.
+const OUTLIVES: Duration = Duration::from_millis(1500);
 
 /// Tools without arguments that are called here.
 const PLAIN: [(&str, &str); 14] = [
@@ -106,7 +108,8 @@ pub(crate) async fn call(
             CallToolResult::error(vec![ContentBlock::text(message)])
         }
         "test_reconnection" => {
-            sleep(2 * PAUSE).await;
+            // Longer than the client waits before it comes back: rmcp keeps no reply that came in between.
+            sleep(OUTLIVES).await;
             text("The call outlived its stream, or had none to outlive.")
         }
         "test_trigger_tool_change" => {

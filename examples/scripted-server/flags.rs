@@ -18,6 +18,12 @@ pub(crate) struct Flags {
     /// Over HTTP, offers the stream that a legacy client opens by GET. Without, GET is answered by 405.
     #[arg(long)]
     pub(crate) get_stream: bool,
+    /// Over HTTP, speaks the transport of 2024-11-05: GET opens the one stream, POST goes to the endpoint that it names.
+    #[arg(long)]
+    pub(crate) oldest: bool,
+    /// The beginning of the endpoint that it names then; the session follows.
+    #[arg(long, default_value = "/messages?session=")]
+    pub(crate) endpoint: String,
     /// Over HTTP, refuses with 401 what does not bear this token.
     #[arg(long)]
     pub(crate) bearer: Option<String>,

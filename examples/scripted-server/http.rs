@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 
 use crate::flags::Era;
 use crate::message::{Sent, Sink};
+use crate::oldest::Oldest;
 use crate::protocol::{Listener, Server, is_modern, locked};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -33,13 +34,14 @@ const WAITING: usize = 16;
 struct Front {
     server: Arc<Server>,
     sessions: Mutex<HashSet<String>>,
+    oldest: Oldest,
     minted: AtomicU64,
 }
 
 /// A body that is there, or one that comes in events.
-enum Answer {
+pub(crate) enum Answer {
     Whole(Option<Bytes>),
-    Events { first: Option<Vec<u8>>, rest: mpsc::Receiver<Sent> },
+    Events { first: Option<Bytes>, rest: mpsc::Receiver<Sent> },
 }
 
 impl Body for Answer {
@@ -54,7 +56,7 @@ impl Body for Answer {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(framed)),
             Self::Events { first, rest } => match first.take() {
-                Some(first) => Poll::Ready(Some(framed(event(&first)))),
+                Some(first) => Poll::Ready(Some(framed(first))),
                 None => rest
                     .poll_recv(context)
                     .map(|sent| sent.map(|(Sent::Note(bytes) | Sent::Reply(bytes))| framed(event(&bytes)))),
@@ -70,7 +72,8 @@ fn event(message: &[u8]) -> Bytes {
 pub(crate) async fn serve(server: Arc<Server>, port: u16) -> std::io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     writeln!(std::io::stderr(), "listening on http://{}/mcp", listener.local_addr()?)?;
-    let front = Arc::new(Front { server, sessions: Mutex::default(), minted: AtomicU64::new(0) });
+    let (sessions, oldest, minted) = (Mutex::default(), Oldest::default(), AtomicU64::new(0));
+    let front = Arc::new(Front { server, sessions, oldest, minted });
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
@@ -92,6 +95,9 @@ impl Front {
         let wanted = self.server.flags.bearer.as_ref().map(|token| format!("Bearer {token}"));
         if wanted.is_some() && text(&parts.headers, &header::AUTHORIZATION) != wanted.as_deref() {
             return empty(StatusCode::UNAUTHORIZED);
+        }
+        if self.server.flags.oldest {
+            return self.oldest.answer(&self.server, &parts, body).await;
         }
         let session = text(&parts.headers, &SESSION).unwrap_or_default();
         let known = locked(&self.sessions).contains(session);
@@ -137,7 +143,7 @@ impl Front {
         }
         let mut response = match sent.recv().await {
             Some(Sent::Reply(reply)) => whole(StatusCode::OK, reply.into()),
-            Some(Sent::Note(note)) => events(Some(note), sent),
+            Some(Sent::Note(note)) => events(Some(event(&note)), sent),
             None => events(None, sent),
         };
         if opens && self.server.flags.era != Era::Modern {
@@ -156,7 +162,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn told(headers: &HeaderMap) -> Value {
+pub(crate) fn told(headers: &HeaderMap) -> Value {
     let pairs =
         headers.iter().map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes())));
     json!(pairs.collect::<std::collections::BTreeMap<_, _>>())
@@ -169,13 +175,13 @@ fn whole(status: StatusCode, bytes: Bytes) -> Response<Answer> {
     response
 }
 
-fn empty(status: StatusCode) -> Response<Answer> {
+pub(crate) fn empty(status: StatusCode) -> Response<Answer> {
     let mut response = Response::new(Answer::Whole(None));
     *response.status_mut() = status;
     response
 }
 
-fn events(first: Option<Vec<u8>>, rest: mpsc::Receiver<Sent>) -> Response<Answer> {
+pub(crate) fn events(first: Option<Bytes>, rest: mpsc::Receiver<Sent>) -> Response<Answer> {
     let mut response = Response::new(Answer::Events { first, rest });
     response.headers_mut().insert(header::CONTENT_TYPE, EVENTS);
     response

@@ -12,6 +12,7 @@ mod flags;
 mod http;
 mod message;
 mod ollama;
+mod oldest;
 mod protocol;
 mod stdio;
 mod tools;

@@ -102,6 +102,11 @@ impl Server {
         }
     }
 
+    /// Nobody hears of changes any more.
+    pub(crate) fn forget_listeners(&self) {
+        locked(&self.listeners).clear();
+    }
+
     pub(crate) fn listen(&self, listener: Listener) {
         locked(&self.listeners).push(listener);
     }

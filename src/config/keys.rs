@@ -113,6 +113,7 @@ const MAX_NAME: u64 = 128;
 
 const LOG_FORMATS: &[&str] = &["text", "json"];
 const STARTS: &[&str] = &["eager", "lazy"];
+const TRANSPORTS: &[&str] = &["auto", "streamable-http", "sse"];
 const PROTOCOLS: &[&str] = &["auto", "legacy", "modern"];
 
 const ANY_WAIT: Kind = Kind::Duration(MS, DAY);

@@ -40,8 +40,8 @@ pub use given::TOKEN_VARIABLE;
 pub use keys::{KeyDefault, KeyDoc, Kind, Reach, keys};
 pub use load::{EXAMPLE, Flag, Loaded, Setting, Sources, load};
 pub use model::{
-    Breaker, Config, Gateway, Health, Limits, Log, LogFormat, Origin, Protocol, Restart, Server, Start,
-    ToolFilter, Transport, Url,
+    Breaker, Config, Gateway, Health, HttpTransport, Limits, Log, LogFormat, Origin, Protocol, Restart,
+    Server, Start, ToolFilter, Transport, Url,
 };
 pub use replay::Replay;
 pub use service::Service;

@@ -109,6 +109,8 @@ pub struct Server {
     pub enabled: bool,
     /// How the server is reached.
     pub transport: Transport,
+    /// How a URL speaks HTTP.
+    pub http: HttpTransport,
     /// Which era of the protocol it speaks.
     pub protocol: Protocol,
     /// How long one call may take.
@@ -210,6 +212,17 @@ pub struct Limits {
     pub open_files: Option<usize>,
     /// Processes and threads of the child and all below it together.
     pub processes: Option<usize>,
+}
+
+/// How a server behind a URL speaks HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpTransport {
+    /// Found out by asking.
+    Auto,
+    /// One endpoint, to which each message is a POST (since 2025-03-26).
+    Streamable,
+    /// One stream and an endpoint beside it (2024-11-05).
+    Sse,
 }
 
 /// Which era of the protocol a server speaks.

@@ -7,7 +7,7 @@ use crate::base::{Secret, ServerName};
 use super::faults::At;
 use super::keys::Reach;
 use super::layers::{KeyPath, Leaf, Place};
-use super::model::{Limits, Protocol, Restart, Server, Start, ToolFilter, Transport};
+use super::model::{HttpTransport, Limits, Protocol, Restart, Server, Start, ToolFilter, Transport};
 use super::reader::{Reader, path};
 use super::remote;
 
@@ -48,6 +48,8 @@ pub(super) fn server(reader: &mut Reader<'_>, name: &str, at: &At, spoiled: &[Ke
     let protocol = [Protocol::Auto, Protocol::Legacy, Protocol::Modern][reader.choice(&key("protocol"))];
     let server = Server {
         enabled,
+        http: [HttpTransport::Auto, HttpTransport::Streamable, HttpTransport::Sse]
+            [reader.choice(&key("transport"))],
         protocol,
         call_timeout: reader.duration(&key("call_timeout")),
         max_call_time: reader.duration(&key("max_call_time")),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,6 +22,7 @@ use super::launch;
 use super::listen;
 use super::metrics::ServerMetrics;
 use super::reading;
+use super::remote;
 use super::usage;
 
 /// What every generation may use.
@@ -55,6 +57,8 @@ pub(super) struct Ended {
     pub permanent: bool,
     /// Whether only the link has lapsed and the server is well: it is opened again at once, which is no restart.
     pub lapsed: bool,
+    /// The HTTP status by which it refused the handshake, if it did.
+    pub refused: Option<StatusCode>,
     /// What the end says of the server's era: one that exits on a probe speaks the old one.
     pub speaks: Option<Era>,
     /// How a process that is still there is made to go.
@@ -73,11 +77,12 @@ pub(super) enum Farewell {
 }
 
 impl Ended {
-    fn because(reason: impl Into<String>) -> Ended {
+    pub fn because(reason: impl Into<String>) -> Ended {
         Ended {
             reason: reason.into(),
             permanent: false,
             lapsed: false,
+            refused: None,
             speaks: None,
             farewell: Farewell::Firm,
         }
@@ -210,9 +215,8 @@ async fn run_remote(context: Context) -> Ended {
         Ok(link) => link,
         Err(reason) => return Ended { permanent: true, ..Ended::because(reason) },
     };
-    let mut hint = None;
     let ended = tokio::select! {
-        ended = serve(&context, Link::Http(Arc::clone(&link)), &mut hint) => ended,
+        ended = remote::speak(&context, &link) => ended,
         () = context.cancel.cancelled() => Ended::stopped(),
     };
     context.shared.live.store(None);
@@ -223,16 +227,21 @@ async fn run_remote(context: Context) -> Ended {
 }
 
 /// Brings the link up and keeps the lists fresh; returns when the handshake fails or the link is lost.
-async fn serve(context: &Context, link: Link, used_hint: &mut Option<Hint>) -> Ended {
+pub(super) async fn serve(context: &Context, link: Link, used_hint: &mut Option<Hint>) -> Ended {
     let config = &context.shared.config;
     let key = launch::era_key(config);
-    let hint = hint(context, &key).await;
+    let hint = match &link {
+        // Nothing of the modern era ever went over the oldest transport.
+        Link::Http(http) if http.is_oldest() => Hint::Configured(Era::Legacy),
+        _ => hint(context, &key).await,
+    };
     *used_hint = Some(hint);
     let peer = match handshake(&link, hint, config.start_timeout).await {
         Ok(peer) => Arc::new(peer),
         Err(fault) => {
             forget(context, hint, &key);
-            return Ended::because(format!("did not come up: {}", fault.error.message));
+            let reason = format!("did not come up: {}", fault.error.message);
+            return Ended { refused: fault.status, ..Ended::because(reason) };
         }
     };
     remember(context, &peer, &key);

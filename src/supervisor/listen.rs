@@ -24,6 +24,8 @@ const REOPEN: Backoff = Backoff { base: Duration::from_millis(500), cap: Duratio
 pub(super) async fn follow(link: &Link, peer: &Peer, shared: &Shared) {
     match (link, peer.era()) {
         (_, Era::Modern) => listen(link, peer, shared).await,
+        // Its one stream is followed already.
+        (Link::Http(http), Era::Legacy) if http.is_oldest() => subscriptions::keep_told(link, shared).await,
         (Link::Http(http), Era::Legacy) => {
             tokio::join!(follow_events(http.clone()), subscriptions::keep_told(link, shared));
         }

@@ -20,6 +20,7 @@ mod machine;
 mod metrics;
 mod owner;
 mod reading;
+mod remote;
 mod services;
 mod snapshot;
 mod subscriptions;

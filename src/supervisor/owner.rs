@@ -162,6 +162,7 @@ async fn ended(running: &mut Option<Running>) -> Ended {
                 reason: format!("ran into a fault of the gateway ({error})"),
                 permanent: false,
                 lapsed: false,
+                refused: None,
                 speaks: None,
                 farewell: generation::Farewell::Kill,
             },

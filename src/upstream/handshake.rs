@@ -111,11 +111,24 @@ async fn discover_then_initialize(link: &Link) -> Result<Peer, Fault> {
     }
 }
 
+/// Probes. A server that refuses our version and names that very version among those that it speaks gets a second chance
+/// (2026-07-28, `basic/versioning`: the client "SHOULD select a mutually supported version and retry").
 async fn discover(link: &Link) -> Result<Found, Fault> {
     if let Link::Http(http) = link {
         http.set_session(None);
         http.set_version(Some(Version::LATEST_MODERN));
     }
+    match probe(link).await? {
+        Found::OtherVersions(versions) if names_ours(&versions) => probe(link).await,
+        found => Ok(found),
+    }
+}
+
+fn names_ours(versions: &str) -> bool {
+    versions.contains(&format!("\"{}\"", Version::LATEST_MODERN))
+}
+
+async fn probe(link: &Link) -> Result<Found, Fault> {
     let params = format!(r#"{{"_meta":{{{}}}}}"#, own_meta());
     let mut call = link.call(&own_request(method::DISCOVER, &params))?;
     let reply = loop {
@@ -147,7 +160,7 @@ fn judge(reply: &Message) -> Found {
         if supported.is_empty() {
             return Found::Legacy;
         }
-        if !supported.contains(&format!("\"{}\"", Version::LATEST_MODERN)) {
+        if !names_ours(supported) {
             return Found::OtherVersions(supported.to_owned());
         }
         let meta = skim::field_text(payload, "_meta").unwrap_or("{}");

@@ -7,13 +7,11 @@
 //        FIXTURE in the environment is the fixture's binary. CELL limits the run to the cells named.
 
 import { execFile, spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 
-const here = dirname(fileURLToPath(import.meta.url));
-const suite = join(here, 'node_modules/@modelcontextprotocol/conformance');
+import { Judge, requiredScenarios, suiteProgram, verdict } from './lib/suite.mjs';
 
 /** The requirement sets and how many scenarios each has for servers: a suite that shrank must not pass. */
 const SETS = { '2025-11-25': 30, '2026-07-28': 37 };
@@ -38,23 +36,20 @@ if (!gateway || !results || !fixture) {
 }
 mkdirSync(results, { recursive: true });
 
-const expected = readExpected();
+const judge = new Judge('conformance', 'expected-failures.txt');
 const table = [];
-let failed = false;
 
 for (const { cell, url, sets, stop } of await cells()) {
   for (const set of sets) await runSet(cell, url, set);
   stop?.();
 }
-for (const [key, { cell }] of expected) {
-  if (!wanted.length || wanted.includes(cell)) report(false, key, 'listed in expected-failures.txt, but no such scenario was run');
-}
+judge.close((cell) => !wanted.length || wanted.includes(cell));
 const width = Math.max(...table.map((row) => row.cell.length));
 console.log(`\n${'cell'.padEnd(width)}  set         passed/required  (not required)`);
 for (const { cell, set, passed, required, extra } of table) {
   console.log(`${cell.padEnd(width)}  ${set}  ${`${passed}/${required}`.padEnd(15)}  ${extra}`);
 }
-process.exit(failed ? 1 : 0);
+process.exit(judge.failed ? 1 : 0);
 
 async function cells() {
   const all = [];
@@ -90,13 +85,13 @@ function startFixture(era) {
 async function runSet(cell, url, set) {
   const folder = join(results, `${cell}-${set}`);
   const log = await suiteRun(url, set, folder);
-  const required = requiredScenarios(set);
+  const required = requiredScenarios(set, 'server', SETS[set]);
   const verdicts = verdictsIn(folder);
   let passed = 0;
   for (const scenario of required) {
     const why = verdicts.has(scenario) ? verdicts.get(scenario) : `the scenario did not run; the suite said: ${log.slice(-300)}`;
     passed += why === '' ? 1 : 0;
-    judge(cell, set, scenario, why);
+    judge.rule(cell, set, scenario, why);
   }
   const others = [...verdicts].filter(([scenario]) => !required.includes(scenario));
   const extra = `${others.filter(([, why]) => why === '').length}/${others.length}`;
@@ -104,21 +99,11 @@ async function runSet(cell, url, set) {
 }
 
 function suiteRun(url, set, folder) {
-  const args = [join(suite, 'dist/index.js'), 'server', '--url', url, '--requirements', set, '--timeout', `${SCENARIO_TIMEOUT_MS}`, '-o', folder];
+  const args = [suiteProgram, 'server', '--url', url, '--requirements', set, '--timeout', `${SCENARIO_TIMEOUT_MS}`, '-o', folder];
   return new Promise((resolve) => {
     // The exit status says less than the results folder, which is read below.
     execFile(process.execPath, args, { timeout: RUN_TIMEOUT_MS, maxBuffer: 1 << 28 }, (_error, stdout, stderr) => resolve(stdout + stderr));
   });
-}
-
-/** The `server:` list of the set's own file in the suite. */
-function requiredScenarios(set) {
-  const lines = readFileSync(join(suite, 'requirements', `${set}.yaml`), 'utf8').split('\n');
-  const rest = lines.slice(lines.indexOf('server:') + 1);
-  const end = rest.findIndex((line) => /^\S/.test(line));
-  const scenarios = rest.slice(0, end).map((line) => /^  - (\S+)/.exec(line)?.[1]).filter(Boolean);
-  if (scenarios.length !== SETS[set]) throw new Error(`requirement set ${set} has ${scenarios.length} scenarios, not ${SETS[set]}`);
-  return scenarios;
 }
 
 /** Scenario → '' when it passed, else why not. The suite leaves a folder `server-<scenario>-<time>` for each. */
@@ -130,42 +115,4 @@ function verdictsIn(folder) {
     verdicts.set(scenario, verdict(join(folder, name, 'checks.json')));
   }
   return verdicts;
-}
-
-function verdict(file) {
-  let checks;
-  try {
-    checks = JSON.parse(readFileSync(file, 'utf8'));
-  } catch (error) {
-    return `no result: ${error.message}`;
-  }
-  const bad = checks.filter((check) => ['FAILURE', 'WARNING'].includes(check.status));
-  if (bad.length > 0) return bad.map((check) => `${check.status} ${check.id}: ${check.errorMessage ?? check.description}`).join('; ');
-  return checks.some((check) => check.status === 'SUCCESS') ? '' : 'no check succeeded';
-}
-
-/** Exact: an unexpected failure fails the run, and so does an expected one that passes. */
-function judge(cell, set, scenario, why) {
-  const key = `${cell} ${set} ${scenario}`;
-  const known = expected.get(key);
-  expected.delete(key);
-  if (known === undefined) return report(why === '', key, why);
-  if (why === '') return report(false, key, 'passes now: take it out of expected-failures.txt');
-  return report(true, `${key} fails as expected (${known.reason})`, '');
-}
-
-function report(good, name, why) {
-  failed ||= !good;
-  console.log(good ? `ok - conformance: ${name}` : `not ok - conformance: ${name}: ${why.replaceAll('\n', ' ⏎ ').slice(0, 1500)}`);
-}
-
-function readExpected() {
-  const entries = new Map();
-  for (const line of readFileSync(join(here, 'expected-failures.txt'), 'utf8').split('\n')) {
-    if (line.trim() === '' || line.startsWith('#')) continue;
-    const parts = /^(\S+) (\S+) (\S+)\s+# (.+)$/.exec(line);
-    if (!parts) throw new Error(`expected-failures.txt: not '<cell> <set> <scenario>  # reason': ${line}`);
-    entries.set(parts.slice(1, 4).join(' '), { cell: parts[1], reason: parts[4] });
-  }
-  return entries;
 }

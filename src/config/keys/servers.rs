@@ -14,6 +14,12 @@ pub(super) const ROWS: &[KeyDoc] = &[
     ),
     child("servers.*.cwd", Path, Nothing, "The program's working directory."),
     remote("servers.*.url", Kind::Url, Nothing, "The MCP endpoint to connect to."),
+    remote(
+        "servers.*.transport",
+        Choice(TRANSPORTS),
+        Value("auto"),
+        "How it speaks HTTP; \"sse\" is the transport of 2024-11-05, which auto falls back to.",
+    ),
     remote("servers.*.headers.*", Kind::Secret, Nothing, "Headers sent with every request."),
     remote(
         "servers.*.ca_file",

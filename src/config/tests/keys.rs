@@ -103,6 +103,7 @@ const ROWS: &[Row] = &[
     ("servers.a.env.Some_Name", "\"v\"", of_transport!(Stdio, env, show_env), "Some_Name=v"),
     ("servers.a.cwd", "\"/work\"", of_transport!(Stdio, cwd, debug), "Some(\"/work\")"),
     ("servers.b.url", "\"https://c/mcp\"", of_transport!(Http, url, debug), "\"https://c/mcp\""),
+    ("servers.b.transport", "\"sse\"", of_remote!(http), "Sse"),
     ("servers.b.headers.X-Key", "\"v\"", of_transport!(Http, headers, show_headers), "x-key=v"),
     ("servers.b.ca_file", "\"/ca.pem\"", of_transport!(Http, ca_file, debug), "Some(\"/ca.pem\")"),
     ("servers.b.proxy", "\"http://p:3128\"", of_transport!(Http, proxy, debug), "Some(\"http://p:3128\")"),

@@ -6,54 +6,41 @@ use std::time::Duration;
 use http::StatusCode;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio::time::Instant;
 use tracing::debug;
 
-use crate::base::backoff::Backoff;
-use crate::base::random;
 use crate::protocol::{Kind, Message, Params, method, params, sse};
 
 use super::super::signals::ListKind;
-use super::exchange::is_stream;
+use super::body::is_stream;
 use super::link::HttpLink;
+use super::resume::Resume;
 
-/// Waits between attempts to open the stream again: as fast as a server restarts, as slow as a probe a minute.
-const REOPEN: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(60) };
+/// A stream that was open for so long was no failure, though nothing came on it.
+const STEADY: Duration = Duration::from_secs(5);
 
 /// Follows the stream until the server says that it has none (405, and any other refusal), which is healthy. A
 /// stream that breaks is opened again where it stopped.
 pub async fn follow_events(link: Arc<HttpLink>) {
     let mut resume = Resume::default();
     loop {
-        match link.open_events(resume.last_id.as_deref()).await {
+        resume.attempt();
+        match link.open_events(resume.last_id()).await {
             Ok(response) if response.status() == StatusCode::OK && is_stream(response.headers()) => {
+                let since = Instant::now();
                 read(&link, response.into_body(), &mut resume).await;
+                if since.elapsed() >= STEADY {
+                    resume.was_well();
+                }
             }
-            Ok(response) if response.status().is_server_error() => resume.failures += 1,
+            Ok(response) if response.status().is_server_error() => {}
             Ok(response) => {
                 debug!(server = %link.name(), status = %response.status(), "the server offers no event stream");
                 return;
             }
-            Err(_) => resume.failures += 1,
+            Err(_) => {}
         }
-        tokio::time::sleep(resume.pause()).await;
-    }
-}
-
-/// Where to go on after a break.
-#[derive(Default)]
-struct Resume {
-    last_id: Option<String>,
-    retry: Option<Duration>,
-    failures: u32,
-}
-
-impl Resume {
-    /// The server's own wish counts when it closed the stream in good order.
-    fn pause(&self) -> Duration {
-        let backoff = REOPEN.delay(self.failures, random::next_u64());
-        self.retry
-            .filter(|_| self.failures == 0)
-            .map_or(backoff, |retry| retry.clamp(REOPEN.base, REOPEN.cap))
+        tokio::time::sleep(resume.wait()).await;
     }
 }
 
@@ -67,13 +54,9 @@ async fn read(link: &Arc<HttpLink>, mut body: Incoming, resume: &mut Resume) {
         loop {
             match decoder.next_event() {
                 Ok(Some(event)) => {
-                    resume.failures = 0;
+                    resume.note(&event);
                     // A stream that never pauses must not keep the thread to itself.
                     tokio::task::consume_budget().await;
-                    if event.id.is_some() {
-                        resume.last_id = event.id;
-                    }
-                    resume.retry = event.retry.map(Duration::from_millis).or(resume.retry);
                     if let Ok(message) = Message::parse(event.data) {
                         receive(link, message);
                     }
@@ -85,7 +68,8 @@ async fn read(link: &Arc<HttpLink>, mut body: Incoming, resume: &mut Resume) {
     }
 }
 
-fn receive(link: &HttpLink, message: Message) {
+/// Gives a notification that came on no call's stream to whom it concerns.
+pub(super) fn receive(link: &HttpLink, message: Message) {
     if message.kind() != Kind::Notification {
         debug!(server = %link.name(), method = message.method(), "a request outside of any call is not answered");
         return;

@@ -1,25 +1,26 @@
-//! One POST and what comes back: a JSON object, or a stream of events that ends with the reply.
+//! One POST and what comes back: a JSON object, or a stream of events that ends with the reply. A legacy server may close
+//! that stream before it has answered; it is then taken up again by GET, where it stopped.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use hyper::body::{Body as _, Frame, Incoming};
-use tokio::time::{Instant, Sleep};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
 
 use crate::base::{Era, Error, ErrorKind};
 use crate::protocol::{Kind, Message, Params, header, id, method, params, sse, write};
 
-use super::super::fault::Fault;
+use super::super::fault::{Delivery, Fault};
 use super::super::mailbox::{Event, Receiver};
 use super::super::outgoing::Outgoing;
-use super::super::signals::ListKind;
+use super::super::signals::{ListKind, Lost};
+use super::body::{Collected, Idle, Silent, is_stream};
 use super::link::HttpLink;
+use super::resume::Resume;
 
 type Sending = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Fault>> + Send>>;
 
@@ -35,12 +36,33 @@ pub struct Exchange {
     quiet: bool,
     /// The session that the answer to `initialize` brought.
     session: Option<HeaderValue>,
+    /// How far the stream has come.
+    resume: Resume,
 }
 
 enum State {
     Sending(Sending),
-    Whole { status: StatusCode, body: Incoming, collected: Collected },
-    Events { body: Incoming, decoder: Box<sse::Decoder>, idle: Option<Idle> },
+    Whole {
+        status: StatusCode,
+        body: Incoming,
+        collected: Collected,
+    },
+    Events {
+        body: Incoming,
+        decoder: Box<sse::Decoder>,
+        idle: Option<Idle>,
+    },
+    /// The stream has ended too early; it is taken up again when the time has come.
+    Waiting {
+        timer: Pin<Box<Sleep>>,
+        why: Fault,
+    },
+    Reopening {
+        opening: Sending,
+        why: Fault,
+    },
+    /// The server has taken the request and answers on its one stream (2024-11-05).
+    Beside,
     Ended,
 }
 
@@ -54,7 +76,8 @@ impl Exchange {
         let sender = Arc::clone(&link);
         let sending = Box::pin(async move { sender.deliver(message, &headers).await });
         let quiet = outgoing.is_quiet();
-        Exchange { link, number, notes, state: State::Sending(sending), quiet, session: None }
+        let (state, resume) = (State::Sending(sending), Resume::default());
+        Exchange { link, number, notes, state, quiet, session: None, resume }
     }
 
     /// The session that the server gave, once the head of the response is here.
@@ -64,8 +87,11 @@ impl Exchange {
 
     /// The next event.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        if let Poll::Ready(note) = self.notes.poll_next(cx) {
-            return Poll::Ready(note);
+        if let Poll::Ready(event) = self.notes.poll_next(cx) {
+            if !matches!(event, Event::Note(_)) {
+                self.answered_beside();
+            }
+            return Poll::Ready(event);
         }
         loop {
             let event = match &mut self.state {
@@ -84,35 +110,58 @@ impl Exchange {
                     }
                 }
                 State::Events { body, decoder, idle } => match decoder.next_event() {
-                    Ok(Some(event)) => match self.event(event) {
-                        Some(event) => event,
-                        None => continue,
-                    },
-                    Ok(None) => match ready!(Idle::poll_frame(idle, body, cx)) {
-                        Err(Silent(limit)) => {
-                            let what =
-                                format!("sent nothing on its stream for {limit:?} (stream_idle_timeout)");
-                            Event::Failed(self.link.fault(ErrorKind::Timeout, &what))
+                    Ok(Some(event)) => {
+                        self.resume.note(&event);
+                        match self.event(event) {
+                            Some(event) => event,
+                            None => continue,
                         }
-                        Ok(Some(Ok(frame))) => {
-                            if let Some(data) = frame.data_ref() {
-                                decoder.push(data);
+                    }
+                    Ok(None) => {
+                        let why = match ready!(Idle::poll_frame(idle, body, cx)) {
+                            Err(Silent(limit)) => {
+                                let what =
+                                    format!("sent nothing on its stream for {limit:?} (stream_idle_timeout)");
+                                self.link.fault(ErrorKind::Timeout, &what)
                             }
-                            continue;
+                            Ok(Some(Ok(frame))) => {
+                                if let Some(data) = frame.data_ref() {
+                                    decoder.push(data);
+                                }
+                                continue;
+                            }
+                            Ok(Some(Err(error))) => self
+                                .link
+                                .fault(ErrorKind::ServerFailed, &format!("broke its stream: {error}")),
+                            Ok(None) => self
+                                .link
+                                .fault(ErrorKind::ServerFailed, "closed its stream before it answered"),
+                        };
+                        match self.broken(why) {
+                            Some(event) => event,
+                            None => continue,
                         }
-                        Ok(Some(Err(error))) => Event::Failed(
-                            self.link.fault(ErrorKind::ServerFailed, &format!("broke its stream: {error}")),
-                        ),
-                        Ok(None) => Event::Failed(
-                            self.link.fault(ErrorKind::ServerFailed, "closed its stream before it answered"),
-                        ),
-                    },
+                    }
                     Err(error) => {
                         let what = format!("sent too much: {error} (max_message)");
                         Event::Failed(self.link.fault(ErrorKind::ServerFailed, &what))
                     }
                 },
-                State::Ended => return Poll::Pending,
+                State::Waiting { timer, .. } => {
+                    ready!(timer.as_mut().poll(cx));
+                    self.reopen();
+                    continue;
+                }
+                State::Reopening { opening, why } => {
+                    let opened = ready!(opening.as_mut().poll(cx));
+                    let why = why.clone();
+                    match self.reopened(opened, why) {
+                        Some(event) => event,
+                        None => continue,
+                    }
+                }
+                // The mailbox wakes us.
+                State::Beside | State::Ended => return Poll::Pending,
             };
             if !matches!(event, Event::Note(_)) {
                 self.state = State::Ended;
@@ -122,8 +171,25 @@ impl Exchange {
         }
     }
 
+    /// The reply came on the server's one stream, perhaps before the POST was answered: that goes on by itself, because
+    /// servers take a connection that closes early for a fault.
+    fn answered_beside(&mut self) {
+        if let State::Sending(sending) = std::mem::replace(&mut self.state, State::Ended) {
+            tokio::spawn(sending);
+        }
+    }
+
     /// Looks at the head of the response and chooses how to read on.
     fn head(&mut self, response: Response<Incoming>) -> Result<(), Fault> {
+        if self.link.is_oldest() && response.status().is_success() {
+            self.state = State::Beside;
+            return Ok(());
+        }
+        if self.link.is_oldest() && response.status() == StatusCode::NOT_FOUND {
+            self.link.signals().lost(Lost::Session);
+            let fault = self.link.fault(ErrorKind::Unavailable, "has forgotten our session");
+            return Err(Fault { delivery: Delivery::NotDelivered, ..fault });
+        }
         let (head, body) = response.into_parts();
         self.session = head.headers.get(header::SESSION_ID).cloned();
         if head.status.is_success() && is_stream(&head.headers) {
@@ -139,6 +205,48 @@ impl Exchange {
         }
         self.state = State::Whole { status: head.status, body, collected: Collected::default() };
         Ok(())
+    }
+
+    /// What becomes of a call whose stream has ended too early, for the reason `why`: it goes on where it stopped, if the
+    /// server has given the stream ids and the attempts have not all been in vain.
+    fn broken(&mut self, why: Fault) -> Option<Event> {
+        let legacy = self.link.version().is_some_and(|version| version.era() == Era::Legacy);
+        if !legacy || self.resume.last_id().is_none() || self.resume.failures() >= MAX_ATTEMPTS {
+            return Some(Event::Failed(why));
+        }
+        let timer = Box::pin(tokio::time::sleep(self.resume.wait()));
+        self.state = State::Waiting { timer, why };
+        None
+    }
+
+    fn reopen(&mut self) {
+        let State::Waiting { why, .. } = std::mem::replace(&mut self.state, State::Ended) else { return };
+        self.resume.attempt();
+        let link = Arc::clone(&self.link);
+        let last_id = self.resume.last_id().map(str::to_owned);
+        let opening = Box::pin(async move { link.open_events(last_id.as_deref()).await });
+        self.state = State::Reopening { opening, why };
+    }
+
+    fn reopened(&mut self, opened: Result<Response<Incoming>, Fault>, why: Fault) -> Option<Event> {
+        match opened {
+            Ok(response) if response.status().is_success() && is_stream(response.headers()) => {
+                let decoder = Box::new(sse::Decoder::new(self.link.max_message()));
+                let idle = self.link.stream_idle_timeout().map(Idle::new);
+                self.state = State::Events { body: response.into_body(), decoder, idle };
+                None
+            }
+            Ok(response) if response.status().is_server_error() => self.broken(why),
+            Ok(response) => {
+                let status = response.status();
+                if let Some(session) = self.link.session().filter(|_| status == StatusCode::NOT_FOUND) {
+                    self.link.session_lost(&session);
+                }
+                let what = format!("{}, and does not let it be resumed ({status})", why.error.message);
+                Some(Event::Failed(Fault::unknown(why.error.kind, what)))
+            }
+            Err(_) => self.broken(why),
+        }
     }
 
     /// A body that is one JSON object: the reply, or the reason for a refusal.
@@ -242,47 +350,9 @@ impl Drop for Exchange {
     }
 }
 
-/// The patience with a stream on which nothing comes; anything does, a comment too.
-struct Idle {
-    limit: Duration,
-    timer: Pin<Box<Sleep>>,
-}
-
-/// What hyper says is next on a body; nothing at its end.
-type NextFrame = Option<Result<Frame<Bytes>, hyper::Error>>;
-
-/// Nothing came for so long.
-struct Silent(Duration);
-
-impl Idle {
-    fn new(limit: Duration) -> Idle {
-        Idle { limit, timer: Box::pin(tokio::time::sleep(limit)) }
-    }
-
-    /// The next frame of the body, unless it lets itself be waited for too long.
-    fn poll_frame(
-        idle: &mut Option<Idle>,
-        body: &mut Incoming,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<NextFrame, Silent>> {
-        let frame = Pin::new(body).poll_frame(cx);
-        let Some(idle) = idle else { return frame.map(Ok) };
-        match frame {
-            Poll::Ready(frame) => {
-                idle.timer.as_mut().reset(Instant::now() + idle.limit);
-                Poll::Ready(Ok(frame))
-            }
-            Poll::Pending => idle.timer.as_mut().poll(cx).map(|()| Err(Silent(idle.limit))),
-        }
-    }
-}
-
-pub(super) fn is_stream(headers: &HeaderMap) -> bool {
-    let value = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    value.len() >= STREAM.len() && value[..STREAM.len()].eq_ignore_ascii_case(STREAM)
-}
-
-const STREAM: &[u8] = b"text/event-stream";
+/// Attempts in a row to take up a stream from which nothing came, after which its call fails. With the waits between them
+/// they take about as long as a server needs to come back.
+const MAX_ATTEMPTS: u32 = 4;
 
 /// Adds the headers that mirror the body for a modern server.
 fn mirror(outgoing: &Outgoing, headers: &mut Vec<(HeaderName, HeaderValue)>) {
@@ -293,54 +363,5 @@ fn mirror(outgoing: &Outgoing, headers: &mut Vec<(HeaderName, HeaderValue)>) {
         && let Ok(value) = HeaderValue::from_str(&header::encode_value(name))
     {
         headers.push((header::NAME, value));
-    }
-}
-
-/// A body as it is collected: without a copy if it comes in one piece, which is the common case.
-#[derive(Default)]
-struct Collected {
-    first: Option<Bytes>,
-    rest: BytesMut,
-}
-
-impl Collected {
-    fn poll(&mut self, body: &mut Incoming, cap: usize, cx: &mut Context<'_>) -> Poll<Result<Bytes, String>> {
-        loop {
-            match ready!(Pin::new(&mut *body).poll_frame(cx)) {
-                None => {
-                    let first = self.first.take().unwrap_or_default();
-                    return Poll::Ready(Ok(if self.rest.is_empty() {
-                        first
-                    } else {
-                        self.rest.split().freeze()
-                    }));
-                }
-                Some(Err(error)) => return Poll::Ready(Err(format!("broke off its answer: {error}"))),
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data() {
-                        self.add(data);
-                    }
-                    if self.rest.len() > cap {
-                        return Poll::Ready(Err(format!(
-                            "answered with more than {cap} bytes (max_message)"
-                        )));
-                    }
-                    if self.rest.is_empty() && body.is_end_stream() {
-                        return Poll::Ready(Ok(self.first.take().unwrap_or_default()));
-                    }
-                }
-            }
-        }
-    }
-
-    fn add(&mut self, data: Bytes) {
-        match self.first.take() {
-            None if self.rest.is_empty() => self.first = Some(data),
-            None => self.rest.extend_from_slice(&data),
-            Some(first) => {
-                self.rest.extend_from_slice(&first);
-                self.rest.extend_from_slice(&data);
-            }
-        }
     }
 }

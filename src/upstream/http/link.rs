@@ -68,6 +68,8 @@ pub struct HttpLink {
     session: ArcSwapOption<HeaderValue>,
     /// Headers of every POST, rebuilt when version or session change.
     prepared: ArcSwap<HeaderMap>,
+    /// Where a server of the oldest transport takes messages.
+    endpoint: ArcSwapOption<Uri>,
     signals: Arc<Signals>,
 }
 
@@ -83,6 +85,7 @@ impl HttpLink {
             version: ArcSwapOption::empty(),
             session: ArcSwapOption::empty(),
             prepared,
+            endpoint: ArcSwapOption::empty(),
             signals: Arc::default(),
         })
     }
@@ -180,6 +183,36 @@ impl HttpLink {
         }
     }
 
+    /// Whether everything that the server says comes on its one stream (2024-11-05).
+    pub fn is_oldest(&self) -> bool {
+        self.endpoint.load().is_some()
+    }
+
+    /// Settles where a server of the oldest transport takes messages.
+    pub(super) fn set_endpoint(&self, endpoint: Uri) {
+        self.endpoint.store(Some(Arc::new(endpoint)));
+    }
+
+    /// The configured URL.
+    pub(super) fn url(&self) -> &Uri {
+        &self.options.url
+    }
+
+    /// How long the server may take to answer our own housekeeping requests.
+    pub(super) fn housekeeping_timeout(&self) -> Duration {
+        self.options.housekeeping_timeout
+    }
+
+    /// Takes a call out whose reply has come on a stream of everybody's.
+    pub(super) fn take(&self, number: u64) -> Option<super::super::mailbox::Sender> {
+        self.pending.take(number)
+    }
+
+    /// Fails every call that waits on the link, and every later one.
+    pub(super) fn close(&self, fault: &Fault) {
+        self.pending.close(fault);
+    }
+
     /// The board for list changes.
     pub fn signals(&self) -> &Arc<Signals> {
         &self.signals
@@ -241,6 +274,9 @@ impl HttpLink {
         let mut target: Option<Uri> = None;
         for _ in 0..=MAX_REDIRECTS {
             let mut request = self.base_request(Method::POST, Full::new(message.clone()));
+            if let Some(endpoint) = self.endpoint.load_full() {
+                *request.uri_mut() = Uri::clone(&endpoint);
+            }
             for (name, value) in more {
                 request.headers_mut().insert(name.clone(), value.clone());
             }

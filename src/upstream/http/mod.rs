@@ -1,15 +1,19 @@
 //! A link to a Streamable HTTP server: one POST a message, connections pooled, replies as JSON or as a stream.
 //!
 //! `client` makes the pooled client, also that of services (`tls` for whom it trusts, `bounded` for how many connections,
-//! `resolve` for addresses); `link` is the link itself with its session, `exchange` is
-//! one POST and what comes back, `events` is the GET stream of a legacy server.
+//! `resolve` for addresses); `link` is the link itself with its session, `exchange` is one POST and what comes back, `events`
+//! is the GET stream of a legacy server, `resume` says where and when to go on with a stream that broke, `oldest` is the
+//! transport of 2024-11-05, in which everything comes on one stream.
 
+mod body;
 mod bounded;
 mod client;
 mod events;
 mod exchange;
 mod link;
+mod oldest;
 mod resolve;
+mod resume;
 mod tls;
 
 pub use bounded::{NoPlace, Places};
@@ -17,3 +21,4 @@ pub use client::{ClientError, ClientOptions, HttpClient};
 pub use events::follow_events;
 pub use exchange::Exchange;
 pub use link::{HttpLink, HttpOptions};
+pub use oldest::OldestStream;
