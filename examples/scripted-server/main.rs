@@ -11,8 +11,8 @@
 mod flags;
 mod http;
 mod message;
-mod ollama;
 mod oldest;
+mod ollama;
 mod protocol;
 mod stdio;
 mod tools;

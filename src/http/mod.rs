@@ -4,10 +4,14 @@
 //! promises that a POST is answered as JSON unless something precedes the reply, that a client's id and era are
 //! respected to the letter, and that every body, buffer and stream has a bound. It decides nothing about servers.
 
+mod accepts;
+mod batch;
 mod body;
 mod era;
 mod front;
+mod gathering;
 mod origin;
+mod outlet;
 mod pages;
 mod post;
 mod reply;

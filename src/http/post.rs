@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
@@ -14,9 +14,11 @@ use crate::base::{Era, Error, ErrorKind, Level, Principal, Version};
 use crate::protocol::{
     ClientCapabilities, Kind, Message, MessageError, Params, RawId, header, method, params, skim,
 };
-use crate::router::{Answer, Endpoint, Reply, Request as Routed};
+use crate::router::{Answer, ClientCall, Endpoint, Reply, Request as Routed};
 use crate::session::{Client, KEEP_ALIVE_EVERY, Session, Ticket};
 
+use super::accepts::Accepts;
+use super::batch;
 use super::era::{check_modern, era_of};
 use super::front::{Front, Inside, RequestBody};
 use super::reply::{self, FrontResponse};
@@ -38,6 +40,9 @@ pub async fn answer<B: RequestBody>(
         Ok(text) => text,
         Err(error) => return reply::refusal(&error, Era::Legacy),
     };
+    if batch::is_batch(&text) {
+        return batch::answer(front, endpoint, principal, &head.headers, text).await;
+    }
     let message = match Message::parse(text) {
         Ok(message) => message,
         Err(error) => return unreadable(error, &head.headers),
@@ -59,15 +64,15 @@ pub async fn answer<B: RequestBody>(
 }
 
 /// A message that has been read, with the exchange it came in.
-struct Inbound<'x> {
-    front: &'x Arc<Front>,
-    endpoint: Endpoint,
-    principal: Principal,
-    headers: &'x HeaderMap,
+pub(super) struct Inbound<'x> {
+    pub front: &'x Arc<Front>,
+    pub endpoint: Endpoint,
+    pub principal: Principal,
+    pub headers: &'x HeaderMap,
     /// Whether the client mirrors what it sends into headers: not one inside the process.
-    mirrors: bool,
-    message: Message,
-    params: Params,
+    pub mirrors: bool,
+    pub message: Message,
+    pub params: Params,
 }
 
 impl Inbound<'_> {
@@ -120,10 +125,12 @@ async fn modern(inbound: Inbound<'_>) -> FrontResponse {
         return streams::listen(inbound.front, &inbound.endpoint, &inbound.message, &inbound.params, id)
             .await;
     }
-    let front = inbound.front;
-    let accepts = Accepts::read(inbound.headers);
-    run(front, inbound.routed(id, Era::Modern, declared.log_level, declared.capabilities), None, accepts)
-        .await
+    let (front, accepts) = (inbound.front, Accepts::read(inbound.headers));
+    let request = inbound.routed(id, Era::Modern, declared.log_level, declared.capabilities);
+    match dispatch(front, request, None).await {
+        Answer::Ready(ready) => finished(ready, accepts),
+        Answer::Call(call) => watch(front, call, None, accepts).await,
+    }
 }
 
 async fn legacy(inbound: Inbound<'_>) -> FrontResponse {
@@ -143,7 +150,7 @@ async fn legacy(inbound: Inbound<'_>) -> FrontResponse {
     match inbound.message.kind() {
         Kind::Request => {}
         Kind::Notification => {
-            notification(&inbound, &session);
+            notification(&inbound.message, &inbound.params, &session);
             return reply::status(StatusCode::ACCEPTED);
         }
         Kind::Result | Kind::Error => {
@@ -153,7 +160,27 @@ async fn legacy(inbound: Inbound<'_>) -> FrontResponse {
             return reply::status(StatusCode::ACCEPTED);
         }
     }
-    let Some(id) = inbound.message.id() else { return reply::status(StatusCode::BAD_REQUEST) };
+    let (front, accepts) = (inbound.front, Accepts::read(inbound.headers));
+    match take(inbound, &session).await {
+        Taken::Ready(ready) => finished(ready, accepts),
+        Taken::Call(call, ticket) => watch(front, call, Some(ticket), accepts).await,
+    }
+}
+
+/// What becomes of a legacy client's request.
+pub(super) enum Taken {
+    /// It is answered.
+    Ready(Reply),
+    /// It is on its way to a server.
+    Call(Box<ClientCall>, Ticket),
+}
+
+/// Takes one request of a legacy client.
+pub(super) async fn take(inbound: Inbound<'_>, session: &Arc<Session>) -> Taken {
+    let Some(id) = inbound.message.id() else {
+        let error = Error::new(ErrorKind::InvalidRequest, "a request has an id");
+        return Taken::Ready(Reply::error(None, &error, Era::Legacy));
+    };
     if inbound.message.method() == method::SET_LEVEL
         && let Some(level) =
             params::string_at(&inbound.message, &inbound.params.level).and_then(|l| Level::parse(&l))
@@ -161,41 +188,39 @@ async fn legacy(inbound: Inbound<'_>) -> FrontResponse {
         session.set_log_level(level);
     }
     if matches!(inbound.message.method(), method::SUBSCRIBE | method::UNSUBSCRIBE) {
-        return subscription(inbound, &session, id).await;
+        return Taken::Ready(subscription(inbound, session, id).await);
     }
     let ticket = session.begin(&id);
     let front = inbound.front;
-    let accepts = Accepts::read(inbound.headers);
-    run(
-        front,
-        inbound.routed(id, Era::Legacy, session.log_level(), session.capabilities()),
-        Some(ticket),
-        accepts,
-    )
-    .await
+    let request = inbound.routed(id, Era::Legacy, session.log_level(), session.capabilities());
+    match dispatch(front, request, Some(&ticket)).await {
+        Answer::Ready(ready) => Taken::Ready(ready),
+        Answer::Call(call) => Taken::Call(call, ticket),
+    }
 }
 
 /// `resources/subscribe` and `unsubscribe`: the session remembers, the server is asked once for all sessions.
-async fn subscription(inbound: Inbound<'_>, session: &Session, id: RawId) -> FrontResponse {
+async fn subscription(inbound: Inbound<'_>, session: &Session, id: RawId) -> Reply {
     let front = inbound.front;
     if inbound.message.method() == method::UNSUBSCRIBE {
         if let Some(uri) = params::string_at(&inbound.message, &inbound.params.uri) {
             session.watched().remove(&uri);
         }
-        return reply::reply(Reply::result(&id, b"{}"));
+        return Reply::result(&id, b"{}");
     }
     let routed = inbound.routed(id, Era::Legacy, None, session.capabilities());
     let subscribed = front.router.subscribe(&routed).await.and_then(|one| session.watched().add(one));
-    reply::reply(match subscribed {
+    match subscribed {
         Ok(()) => Reply::result(&routed.id, b"{}"),
         Err(error) => Reply::error(Some(&routed.id), &error, Era::Legacy),
-    })
+    }
 }
 
-fn notification(inbound: &Inbound<'_>, session: &Arc<Session>) {
-    if inbound.message.method() == method::CANCELLED
-        && let Some(span) = inbound.params.request_id.clone()
-        && let Some(id) = RawId::new(inbound.message.slice(span))
+/// Takes a notification of a legacy client.
+pub(super) fn notification(message: &Message, params: &Params, session: &Session) {
+    if message.method() == method::CANCELLED
+        && let Some(span) = params.request_id.clone()
+        && let Some(id) = RawId::new(message.slice(span))
         && !session.cancel(&id)
     {
         debug!(?id, "a cancellation that names no call, or more than one");
@@ -237,55 +262,36 @@ async fn initialize(inbound: Inbound<'_>) -> FrontResponse {
     }
 }
 
-/// What the client can read as an answer.
-#[derive(Clone, Copy, Debug)]
-pub struct Accepts {
-    /// One JSON object.
-    pub json: bool,
-    /// A stream of events.
-    pub events: bool,
-}
-
-impl Accepts {
-    /// By the header. The specification wants both; whoever names one only gets that one, and whoever names none
-    /// (curl) gets JSON.
-    fn read(headers: &HeaderMap) -> Accepts {
-        let value = headers.get(ACCEPT).map_or(&b""[..], HeaderValue::as_bytes);
-        let names = |what: &str| memchr::memmem::find(value, what.as_bytes()).is_some();
-        let events = names("text/event-stream");
-        Accepts { json: !events || names("application/json") || names("*/*"), events }
-    }
-}
-
-async fn run(front: &Arc<Front>, request: Routed, ticket: Option<Ticket>, accepts: Accepts) -> FrontResponse {
+/// Sends a request on its way. A call that waits for its server to come up can be withdrawn, and then never reaches it.
+async fn dispatch(front: &Front, request: Routed, ticket: Option<&Ticket>) -> Answer {
     let (id, era) = (request.id.clone(), request.era);
     let withdrawn = async {
-        match &ticket {
+        match ticket {
             Some(ticket) => ticket.cancelled().await,
             None => std::future::pending().await,
         }
     };
-    // A call that waits for its server to come up can be withdrawn, and then never reaches it.
-    let answer = tokio::select! {
+    let error = tokio::select! {
         biased;
-        answer = front.router.dispatch(request) => answer,
-        () = withdrawn => {
-            let error = Error::new(ErrorKind::Cancelled, "the call was cancelled by its client");
-            return reply::reply(Reply::error(Some(&id), &error, era));
-        }
-        () = front.abort.cancelled() => {
-            let error = Error::new(ErrorKind::ShuttingDown, "the gateway is shutting down");
-            return reply::reply(Reply::error(Some(&id), &error, era));
-        }
+        answer = front.router.dispatch(request) => return answer,
+        () = withdrawn => Error::new(ErrorKind::Cancelled, "the call was cancelled by its client"),
+        () = front.abort.cancelled() => Error::new(ErrorKind::ShuttingDown, "the gateway is shutting down"),
     };
-    match answer {
-        Answer::Ready(ready) if accepts.json => reply::reply(ready),
-        Answer::Ready(ready) => reply::single(ready),
-        Answer::Call(call) => {
-            let silence = accepts.events.then(|| Instant::now() + KEEP_ALIVE_EVERY);
-            stream::watch(front, call, ticket, accepts, silence).await
-        }
-    }
+    Answer::Ready(Reply::error(Some(&id), &error, era))
+}
+
+fn finished(ready: Reply, accepts: Accepts) -> FrontResponse {
+    if accepts.json { reply::reply(ready) } else { reply::single(ready) }
+}
+
+async fn watch(
+    front: &Arc<Front>,
+    call: Box<ClientCall>,
+    ticket: Option<Ticket>,
+    accepts: Accepts,
+) -> FrontResponse {
+    let silence = accepts.events.then(|| Instant::now() + KEEP_ALIVE_EVERY);
+    stream::watch(front, call, ticket, accepts, silence).await
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

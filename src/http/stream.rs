@@ -7,13 +7,14 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::base::{Era, Error, ErrorKind};
-use crate::protocol::{Kind, sse, write};
-use crate::router::{ClientCall, Question, Request, Step};
-use crate::session::{Gone, KEEP_ALIVE_EVERY, Stream, Ticket, Writer, queue};
+use crate::protocol::{Kind, write};
+use crate::router::{ClientCall, Question, Step};
+use crate::session::{Ticket, queue};
 
+use super::accepts::Accepts;
 use super::body::FrontBody;
 use super::front::Front;
-use super::post::Accepts;
+use super::outlet::Outlet;
 use super::reply::{self, FrontResponse};
 
 /// Waits for the first thing that a call brings. A reply is answered as JSON; a note, or a long silence, makes a
@@ -68,7 +69,7 @@ impl Watched<'_> {
         let Some((call, ticket)) = self.call.take() else { return reply::events(FrontBody::empty()) };
         let (outlet, reader) = match &ticket {
             Some(ticket) => {
-                let stream = ticket.session().streams().open(&call.request().id);
+                let stream = ticket.session().streams().open(Some(&call.request().id));
                 let Ok(reader) = stream.connect(None) else { return reply::events(FrontBody::empty()) };
                 (Outlet::Lasting(stream), reader)
             }
@@ -100,93 +101,8 @@ impl Drop for Watched<'_> {
     }
 }
 
-/// Where what a call brings goes.
-enum Outlet {
-    /// The stream of a modern client, whose end is the end of the call.
-    Once(Writer),
-    /// The stream of a legacy client, who may come back to it.
-    Lasting(Arc<Stream>),
-    /// A legacy client went before there was a stream: it has no id by which it could come back.
-    Nobody,
-}
-
-impl Outlet {
-    fn say(&self, message: &[u8]) {
-        match self {
-            Outlet::Once(writer) => drop(writer.push(sse::event(None, &[message]))),
-            Outlet::Lasting(stream) => stream.push(message),
-            Outlet::Nobody => {}
-        }
-    }
-
-    /// Puts a question, if there can be somebody who reads it.
-    fn ask(&self, question: &[u8]) -> Result<(), Gone> {
-        match self {
-            Outlet::Once(writer) => writer.push(sse::event(None, &[question])),
-            Outlet::Lasting(stream) => {
-                stream.push(question);
-                Ok(())
-            }
-            Outlet::Nobody => Err(Gone),
-        }
-    }
-
-    fn finish(&self, request: &Request, answer: &Bytes) {
-        match self {
-            Outlet::Once(writer) => {
-                let _ = writer.push(sse::event(None, &[answer]));
-                writer.end();
-            }
-            Outlet::Lasting(stream) => {
-                stream.finish(answer, || write::error(Some(&request.id), &reply::not_held(), request.era))
-            }
-            Outlet::Nobody => {}
-        }
-    }
-
-    /// What is due when nothing has happened for a while: a word that keeps the connection open, or its end, if the
-    /// client polls.
-    fn tend(&self) {
-        match self {
-            Outlet::Once(writer) => drop(writer.push_if_idle(sse::KEEP_ALIVE)),
-            Outlet::Lasting(stream) => {
-                stream.keep_alive();
-                stream.hang_up();
-            }
-            Outlet::Nobody => {}
-        }
-    }
-
-    /// After how much silence there is something to tend to.
-    fn patience(&self) -> Duration {
-        match self {
-            Outlet::Lasting(stream) => {
-                stream.poll_after().map_or(KEEP_ALIVE_EVERY, |after| after.min(KEEP_ALIVE_EVERY))
-            }
-            _ => KEEP_ALIVE_EVERY,
-        }
-    }
-
-    /// Whether the client has gone for good: a modern one with its stream, a legacy one when it has not come back.
-    fn is_forsaken(&self) -> bool {
-        match self {
-            Outlet::Once(writer) => writer.is_gone(),
-            Outlet::Lasting(stream) => stream.is_over() || stream.alone_for() >= stream.age(),
-            Outlet::Nobody => true,
-        }
-    }
-
-    /// Waits until a modern client has gone.
-    async fn abandoned(&self) {
-        match self {
-            Outlet::Once(writer) => writer.abandoned().await,
-            _ => std::future::pending().await,
-        }
-    }
-}
-
 /// Passes what a call brings to its stream, until it is done or nobody is left who wants it.
-async fn relay(
+pub(super) async fn relay(
     front: &Front,
     mut call: Box<ClientCall>,
     ticket: Option<Ticket>,
@@ -209,10 +125,10 @@ async fn relay(
             Step::Ask(questions) => {
                 if let Err(error) = ask(front, &mut call, ticket.as_ref(), &outlet, questions).await {
                     let answer = call.withdraw(&error).message;
-                    return outlet.finish(call.request(), &answer);
+                    return outlet.finish(Some(&call.request().id), &answer);
                 }
             }
-            Step::Done(done) => return outlet.finish(call.request(), &done.message),
+            Step::Done(done) => return outlet.finish(Some(&call.request().id), &done.message),
         }
     }
 }

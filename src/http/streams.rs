@@ -75,7 +75,7 @@ fn lost(position: &Position) -> FrontResponse {
     let error = reply::not_held();
     match &position.call {
         Some(call) => reply::single(Reply::error(Some(call), &error, Era::Legacy)),
-        None => reply::refusal(&error, Era::Legacy),
+        None => reply::refusal(&Error::new(ErrorKind::InvalidRequest, error.message), Era::Legacy),
     }
 }
 

@@ -60,12 +60,12 @@ impl Home {
         Arc::new(Home { mark: random::next_u64() as u32, manners, keep, streams: Mutex::default() })
     }
 
-    /// A stream for the answer to `call`.
-    pub fn open(self: &Arc<Self>, call: &RawId) -> Arc<Stream> {
+    /// A stream for the answer to `call`, or for the answers of a batch.
+    pub fn open(self: &Arc<Self>, call: Option<&RawId>) -> Arc<Stream> {
         let mut streams = self.lock();
         streams.newest += 1;
         let number = streams.newest;
-        let stream = self.make(number, Some(call));
+        let stream = self.make(number, call);
         streams.by_number.insert(number, Arc::clone(&stream));
         stream
     }
@@ -184,9 +184,9 @@ impl Stream {
         }
     }
 
-    /// Says the last thing: the answer. If there is no room to keep it, `instead` is kept in its place, for who has not
-    /// heard the answer itself.
-    pub fn finish(self: &Arc<Self>, answer: &[u8], instead: impl FnOnce() -> Bytes) {
+    /// Says an answer. If there is no room to keep it, `instead` is kept in its place, for who has not heard the answer
+    /// itself.
+    pub fn answer(&self, answer: &[u8], instead: impl FnOnce() -> Bytes) {
         let share = self.keep.take(answer.len() + OVERHEAD);
         let mut state = self.lock();
         if state.end != End::Open {
@@ -202,6 +202,14 @@ impl Stream {
             if let Some(share) = self.keep.take(0) {
                 state.keep(number, event, share);
             }
+        }
+    }
+
+    /// Everything has been said.
+    pub fn end(self: &Arc<Self>) {
+        let mut state = self.lock();
+        if state.end != End::Open {
+            return;
         }
         state.end = End::Said;
         state.end_connections();
@@ -393,7 +401,7 @@ mod tests {
     }
 
     fn call(home: &Arc<Home>) -> Arc<Stream> {
-        home.open(&RawId::from_number(1))
+        home.open(Some(&RawId::from_number(1)))
     }
 
     /// What waits to be read, and whether the end came.
@@ -413,6 +421,11 @@ mod tests {
         }
     }
 
+    fn finish(stream: &Arc<Stream>, answer: &[u8]) {
+        stream.answer(answer, instead);
+        stream.end();
+    }
+
     fn instead() -> Bytes {
         Bytes::from_static(b"not held")
     }
@@ -429,7 +442,7 @@ mod tests {
         drop(first);
         stream.push(b"d");
         assert_eq!(waiting(&mut stream.connect(Some(2)).unwrap()), (vec!["c".into(), "d".into()], false));
-        stream.finish(b"e", instead);
+        finish(&stream, b"e");
         assert_eq!(waiting(&mut stream.connect(Some(4)).unwrap()), (vec!["e".into()], true));
         stream.push(b"after the end");
         tokio::time::advance(AGE).await;
@@ -466,7 +479,7 @@ mod tests {
         let stream = call(&home);
         let mut listening = stream.connect(None).unwrap();
         let large = "x".repeat(2000);
-        stream.finish(large.as_bytes(), instead);
+        finish(&stream, large.as_bytes());
         assert_eq!(waiting(&mut listening), (vec![String::new(), large], true));
         assert_eq!(waiting(&mut stream.connect(Some(0)).unwrap()), (vec!["not held".into()], true));
     }
@@ -476,7 +489,7 @@ mod tests {
         let (keep, home) = home(4 * (1000 + OVERHEAD), OLDER);
         let streams: Vec<_> = (0..4).map(|_| call(&home)).collect();
         for stream in &streams[..3] {
-            stream.finish(&[b'x'; 1000], instead);
+            finish(stream, &[b'x'; 1000]);
         }
         streams[3].push(&[b'y'; 1000]);
         let busy = call(&home);

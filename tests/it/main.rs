@@ -10,6 +10,7 @@
 
 mod support;
 
+mod batches;
 mod browser;
 mod cgroup;
 mod faults;
@@ -18,6 +19,7 @@ mod letter;
 mod limits;
 mod mirrored;
 mod modern;
+mod oldest_upstream;
 mod onboarding;
 mod platform;
 mod resume;
@@ -33,3 +35,4 @@ mod streaming;
 mod supervision;
 mod tasks;
 mod upstream_http;
+mod upstream_resume;
