@@ -12,7 +12,7 @@ use trunkline::protocol::{
     ClientCapabilities, Kind, Message, MessageError, Params, Patch, RawId, Span, Splice, header, params,
     skim, sse, translate, write,
 };
-use trunkline::session::Facts;
+use trunkline::session::{Facts, Position};
 
 /// A message that is taken is JSON, gives back its own bytes, and can be given another id without any other change.
 pub fn message(data: &[u8]) {
@@ -286,4 +286,16 @@ fn check_place(message: &Message, span: &Option<Span>, inside: &Span) {
     let Some(span) = span else { return };
     assert!(inside.start <= span.start && span.end <= inside.end);
     assert!(is_json(message.as_str()[span.clone()].as_bytes()));
+}
+
+/// What is read from `Last-Event-ID` says the same when it is written again, and what it carries back to the client is an
+/// id that may stand in a message.
+pub fn event_id(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Some(position) = Position::read(text) else { return };
+    assert_eq!(Position::read(&position.to_string()).as_ref(), Some(&position));
+    if let Some(call) = &position.call {
+        let answer = write::error(Some(call), &Error::new(ErrorKind::Timeout, "no"), Era::Legacy);
+        assert_eq!(Message::parse(answer).map(|answer| answer.id()).ok(), Some(Some(call.clone())));
+    }
 }

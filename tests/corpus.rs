@@ -57,3 +57,8 @@ fn nobody_without_the_key_makes_a_session() {
     let seed = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus-seed/seal/session");
     assert!(bodies::is_a_session(&std::fs::read(seed).expect("the seed")), "the seed is a session no more");
 }
+
+#[test]
+fn an_event_id_says_again_what_it_said() {
+    replay("event_id", bodies::event_id);
+}

@@ -41,6 +41,12 @@ pub struct Position {
     pub call: Option<RawId>,
 }
 
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&EventId::new(self.mark, self.stream, self.call.as_ref()).at(self.event))
+    }
+}
+
 impl EventId {
     /// The ids of a stream; `call` is the id of the request that it answers.
     pub fn new(mark: u32, stream: u64, call: Option<&RawId>) -> EventId {
@@ -69,7 +75,10 @@ impl Position {
             None => None,
             Some(call) if call.len() <= MAX_CALL * 2 => {
                 let raw = URL_SAFE_NO_PAD.decode(call).ok()?;
-                // It goes back to the client inside of JSON.
+                // It goes back to the client inside of JSON, as it is.
+                if raw.len() > MAX_CALL || raw.trim_ascii() != raw {
+                    return None;
+                }
                 serde_json::from_slice::<serde::de::IgnoredAny>(&raw).ok()?;
                 Some(RawId::new(Bytes::from(raw))?)
             }
@@ -133,8 +142,7 @@ mod tests {
         #[test]
         fn no_text_makes_the_reader_stumble(text in ".{0,60}") {
             if let Some(position) = Position::read(&text) {
-                let again = EventId::new(position.mark, position.stream, position.call.as_ref()).at(position.event);
-                prop_assert!(Position::read(&again) == Some(position));
+                prop_assert!(Position::read(&position.to_string()) == Some(position));
             }
         }
     }
