@@ -21,6 +21,9 @@ impl ServerName {
     /// The longest name: with `__` it leaves a tool 22 of the 48 characters that clients can be trusted with.
     pub const MAX_LEN: usize = 24;
 
+    /// What [`ServerName::new`] takes, as a regular expression.
+    pub const PATTERN: &str = "^[a-z0-9][a-z0-9-]{0,23}$";
+
     /// Checks the text and takes it as a name.
     pub fn new(text: &str) -> Result<Self, BadServerName> {
         let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();

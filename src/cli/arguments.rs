@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::configuration::{Check, Config};
 use super::onboard::{Connect, DoctorArguments, Import};
 
 /// One endpoint in front of a supervised fleet of MCP servers.
@@ -31,6 +32,13 @@ pub enum Command {
     Connect(Connect),
     /// Look for whatever keeps the gateway from serving, and say the cure.
     Doctor(DoctorArguments),
+    /// Check the configuration and say everything that is wrong with it (exit code 78), or what was found.
+    Check(Check),
+    /// Show the configuration, or what may stand in it.
+    Config {
+        #[command(subcommand)]
+        command: Config,
+    },
     /// Run the built-in demo MCP server on stdin and stdout.
     DemoServer,
 }

@@ -4,6 +4,7 @@
 //! code (see [`exit`]).
 
 mod arguments;
+mod configuration;
 pub mod exit;
 mod onboard;
 mod run;

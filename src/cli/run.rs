@@ -9,6 +9,7 @@ use crate::config::{self, Flag, Sources};
 use crate::{app, demo};
 
 use super::arguments::{Arguments, Command, Serve, Stdio};
+use super::configuration;
 use super::exit;
 use super::onboard;
 use super::words::{fail, say};
@@ -23,6 +24,8 @@ pub fn main() -> ExitCode {
         Some(Command::Import(import)) => onboard::import(import),
         Some(Command::Connect(connect)) => onboard::connect(connect, arguments.serve.config),
         Some(Command::Doctor(doctor)) => onboard::doctor(doctor, arguments.serve.config),
+        Some(Command::Check(check)) => configuration::check(check, arguments.serve.config),
+        Some(Command::Config { command }) => configuration::config(command, arguments.serve.config),
         Some(Command::DemoServer) => demo_server(),
     }
 }

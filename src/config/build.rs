@@ -10,21 +10,25 @@ use tracing_subscriber::EnvFilter;
 use super::document::FileLayer;
 use super::faults::{At, Collector, quoted};
 use super::given;
+use super::inputs::Sources;
 use super::keys::{self, KeyDefault, Kind};
 use super::layers::{KeyPath, Layer, Leaf, Place, Stack};
-use super::load::{Loaded, Setting, Sources, origin_of};
+use super::load::{Loaded, Setting, origin_of};
 use super::model::{Config, Gateway, Log, LogFormat, Origin};
 use super::reader::{Reader, path};
 use super::references::Scope;
 use super::replay::Replay;
 use super::servers;
 use super::services;
+use super::show;
 
 /// What a configuration is built from.
 pub(super) struct Input<'a> {
     pub sources: &'a Sources,
     pub origin: Origin,
-    pub file: FileLayer,
+    pub paths: Vec<PathBuf>,
+    /// The weakest first.
+    pub files: Vec<FileLayer>,
     pub env: Layer,
     pub flags: Layer,
     pub scope: Scope,
@@ -32,12 +36,21 @@ pub(super) struct Input<'a> {
 
 /// Builds the configuration; nothing comes back only when a fault was noted.
 pub(super) fn build(input: Input<'_>, faults: &mut Collector) -> Option<Loaded> {
-    let Input { sources, origin, file, env, flags, scope } = input;
-    let spoiled = file.spoiled;
+    let Input { sources, origin, paths, files, env, flags, scope } = input;
+    let (mut in_servers, mut in_services) = (Vec::new(), Vec::new());
+    let (mut spoiled, mut layers) = (Vec::new(), Vec::new());
+    for file in files {
+        in_servers.extend(file.servers);
+        in_services.extend(file.services);
+        spoiled.extend(file.spoiled);
+        layers.push(file.layer);
+    }
     let given = [&env, &flags];
-    let names = named("servers", file.servers, given);
-    let services = named("services", file.services, given);
-    let stack = match Stack::new(vec![defaults(&names, &services), file.layer, env, flags]) {
+    let names = named("servers", in_servers, given);
+    let services = named("services", in_services, given);
+    layers.insert(0, defaults(&names, &services));
+    layers.extend([env, flags]);
+    let stack = match Stack::new(layers) {
         Ok(stack) => stack,
         Err(error) => {
             faults.fault(At::File, format!("the layers cannot be merged: {error}"), "remove what overlaps");
@@ -52,20 +65,26 @@ pub(super) fn build(input: Input<'_>, faults: &mut Collector) -> Option<Loaded> 
     let taken: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
     let services =
         services.iter().filter_map(|(name, at)| services::service(&mut reader, name, at, &taken)).collect();
-    let settings = settings(&stack, reader.faults);
     let gateway = gateway.filter(|_| reader.faults.is_empty() && servers.len() == names.len())?;
-    Some(Loaded { config: Config { gateway, servers, services, origin }, settings })
+    let settings = settings(&stack, reader.faults, &gateway);
+    Some(Loaded { config: Config { gateway, servers, services, origin }, settings, paths })
 }
 
-/// The names of a section in the order of the file; those that only the environment or a flag gives come last.
-fn named(section: &str, file: Vec<(String, Range<usize>)>, given: [&Layer; 2]) -> Vec<(String, At)> {
-    let mut names: Vec<(String, At)> = file.into_iter().map(|(name, span)| (name, At::Span(span))).collect();
+/// The names of a section in the order of the files, each at the place that names it first; those that only the
+/// environment or a flag gives come last.
+fn named(section: &str, files: Vec<(String, Range<usize>)>, given: [&Layer; 2]) -> Vec<(String, At)> {
+    let mut names: Vec<(String, At)> = Vec::new();
+    let mut add = |name: String, at: At| {
+        if !names.iter().any(|(known, _)| *known == name) {
+            names.push((name, at));
+        }
+    };
+    files.into_iter().for_each(|(name, span)| add(name, At::Span(span)));
     for leaf in given.into_iter().flat_map(|layer| &layer.0) {
         if let [of, name, ..] = leaf.path.as_slice()
             && of == section
-            && !names.iter().any(|(known, _)| known == name)
         {
-            names.push((name.clone(), leaf.place.key()));
+            add(name.clone(), leaf.place.key());
         }
     }
     names
@@ -113,10 +132,35 @@ fn check_defaults(reader: &mut Reader<'_>) {
     }
 }
 
-fn settings(stack: &Stack, faults: &Collector) -> Vec<Setting> {
-    let setting =
-        |leaf: &Leaf| Setting { key: leaf.path.join("."), origin: origin_of(&leaf.place, &faults.source) };
-    stack.below(&[]).into_iter().map(setting).collect()
+/// Every setting in force, those included that are found out at start.
+fn settings(stack: &Stack, faults: &Collector, gateway: &Gateway) -> Vec<Setting> {
+    let mut leaves = stack.below(&[]);
+    // A default that means nothing for this server would be refused in a file.
+    leaves.retain(|leaf| match (leaf.doc.only, leaf.path.as_slice()) {
+        (Some(reach), [section, server, ..]) => stack.find(&path(&[section, server, reach.key()])).is_some(),
+        _ => true,
+    });
+    let values = show::values(leaves.iter().map(|leaf| (&leaf.path, &leaf.value)));
+    let setting = |(leaf, value): (&&Leaf, String)| Setting {
+        key: show::key(&leaf.path),
+        value,
+        origin: origin_of(&leaf.place, &faults.source),
+    };
+    let mut settings: Vec<Setting> = leaves.iter().zip(values).map(setting).collect();
+    let computed = [
+        ("gateway.data_dir", show::string(&gateway.data_dir.to_string_lossy())),
+        ("gateway.workers", gateway.workers.to_string()),
+    ];
+    for (key, value) in computed {
+        let how = keys::keys().find(|doc| doc.path == key).map(|doc| doc.default);
+        if let Some(KeyDefault::Computed(how)) = how
+            && !settings.iter().any(|setting| setting.key == key)
+        {
+            settings.push(Setting { key: key.to_owned(), value, origin: format!("computed: {how}") });
+        }
+    }
+    settings.sort_by(|one, other| one.key.cmp(&other.key));
+    settings
 }
 
 fn gateway(reader: &mut Reader<'_>, sources: &Sources) -> Option<Gateway> {

@@ -21,20 +21,21 @@ pub(super) struct FileLayer {
     pub spoiled: Vec<KeyPath>,
 }
 
-/// Reads the text of the collector's source. Nothing comes back when it is no TOML at all.
-pub(super) fn read(faults: &mut Collector) -> Option<FileLayer> {
-    let text = faults.source.text.clone();
-    match Document::parse(text.as_str()) {
+/// Reads the text of one file. Nothing comes back when it is no TOML at all.
+pub(super) fn read(name: &str, text: &str, faults: &mut Collector) -> Option<FileLayer> {
+    let base = faults.source.add(name, text);
+    match Document::parse(text) {
         Ok(document) => {
-            faults.source.veils = veil::of_document(&document);
-            let mut walk = Walk { faults, read: FileLayer::default() };
+            faults.source.veil(veil::of_document(&document));
+            let mut walk = Walk { faults, read: FileLayer::default(), base };
             walk.table(document.as_table(), &mut Vec::new());
             Some(walk.read)
         }
         Err(error) => {
-            faults.source.veils = veil::of_text(&text);
-            let (what, help) = syntax(&text, &error);
-            faults.fault(error.span().map_or(At::File, At::Span), what, help);
+            faults.source.veil(veil::of_text(text));
+            let (what, help) = syntax(text, &error);
+            let span = error.span().unwrap_or(0..0);
+            faults.fault(At::Span(shifted(span, base)), what, help);
             None
         }
     }
@@ -61,12 +62,25 @@ fn syntax(text: &str, error: &TomlError) -> (String, &'static str) {
 struct Walk<'a> {
     faults: &'a mut Collector,
     read: FileLayer,
+    /// Where the file begins among all files.
+    base: usize,
+}
+
+/// A place in a file as a place among all files.
+fn shifted(span: Range<usize>, base: usize) -> Range<usize> {
+    span.start + base..span.end + base
 }
 
 impl Walk<'_> {
+    /// The place of a value in the file, or of what stands in for it.
+    fn span(&self, own: Option<Range<usize>>, otherwise: &Range<usize>) -> Range<usize> {
+        own.map_or_else(|| otherwise.clone(), |span| shifted(span, self.base))
+    }
+
     fn table(&mut self, table: &dyn TableLike, path: &mut KeyPath) {
         for (name, item) in table.iter() {
             let key = table.key(name).and_then(|key| key.span()).or_else(|| item.span()).unwrap_or(0..0);
+            let key = shifted(key, self.base);
             path.push(name.to_owned());
             match keys::lookup(path) {
                 Spot::Key(doc) => self.leaf(doc, path, key, item),
@@ -101,14 +115,14 @@ impl Walk<'_> {
             Item::ArrayOfTables(_) => format!("write `[{name}]`, with single brackets"),
             _ => format!("write `[{name}]` on a line of its own, and the keys of the table below it"),
         };
-        let at = item.span().unwrap_or(key);
+        let at = self.span(item.span(), &key);
         // The value of a table that may hold credentials is not repeated.
         self.faults.fault(At::Span(at), format!("`{name}` is {}, not a table", shape(item)), help);
         self.read.spoiled.push(path.clone());
     }
 
     fn leaf(&mut self, doc: &'static KeyDoc, path: &KeyPath, key: Range<usize>, item: &Item) {
-        let span = item.span().unwrap_or_else(|| key.clone());
+        let span = self.span(item.span(), &key);
         let mut items = Vec::new();
         let value = match (doc.kind, item) {
             (Kind::Bool, Item::Value(Toml::Boolean(value))) => Some(Value::Bool(*value.value())),
@@ -116,7 +130,7 @@ impl Walk<'_> {
                 Some(Value::Integer(*value.value()))
             }
             (Kind::List | Kind::TextList, Item::Value(Toml::Array(array))) => {
-                items = array.iter().map(|item| item.span().unwrap_or_else(|| span.clone())).collect();
+                items = array.iter().map(|item| self.span(item.span(), &span)).collect();
                 self.list(path, array, &span)
             }
             (Kind::Bool | Kind::Count(..) | Kind::List | Kind::TextList, _) => None,
@@ -155,7 +169,7 @@ impl Walk<'_> {
             match item.as_str() {
                 Some(text) => texts.push(text.to_owned()),
                 None => {
-                    let at = item.span().unwrap_or_else(|| span.clone());
+                    let at = self.span(item.span(), span);
                     let item = Item::Value(item.clone());
                     let message =
                         format!("an element of `{}` is {}, not a string", path.join("."), shape(&item));

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::document::{canonical, unknown_key, wrong_type};
 use super::faults::{At, Collector, quoted};
+use super::inputs::Flag;
 use super::keys::{self, KeyDoc, Kind, Spot};
 use super::layers::{KeyPath, Layer, Leaf, Place, Value};
-use super::load::Flag;
 
 /// What the names of our variables begin with.
 const PREFIX: &str = "TRUNKLINE_";

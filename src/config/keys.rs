@@ -78,6 +78,16 @@ pub enum Reach {
     Url,
 }
 
+impl Reach {
+    /// The key that says that a server is reached so.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Command => "command",
+            Self::Url => "url",
+        }
+    }
+}
+
 use KeyDefault::{Computed, Inherited, Nothing, Value};
 use Kind::{Address, Bool, Choice, Count, Filter, List, Path, Size, Text, TextList};
 

@@ -1,6 +1,6 @@
 //! What the operator wants.
 //!
-//! **For:** reading the configuration from its four layers (defaults, file, environment, flags), resolving its
+//! **For:** reading the configuration from its layers (defaults, file, drop-ins, environment, flags), resolving its
 //! references and checking all of it, before anything is started.
 //!
 //! **Promises:** a [`Config`] that exists is right: every key is known, every value is of its kind and within its
@@ -10,26 +10,33 @@
 //! **Never:** looks at the process environment or the current folder by itself, writes anything, starts anything,
 //! or decides what a setting does; that is for the room which owns the thing.
 //!
-//! How a configuration comes to be: `load` finds the file; `document`, `given` and the list in `keys` turn file,
+//! How a configuration comes to be: `files` finds the file and its drop-ins; `document`, `given` and the list in `keys` turn file,
 //! environment, flags and defaults into layers of the same shape; `layers` merges them; `reader`, `build` and
-//! `servers` and `services` (with what they share in `remote`) take them apart key by key. `faults` collects what is wrong on the way.
+//! `servers` and `services` (with what they share in `remote`) take them apart key by key. `faults` collects what is wrong
+//! on the way, and `source` knows the place of it. `schema` and `reference` tell editors and people what `keys` says.
 
 mod build;
 mod document;
 mod faults;
+mod files;
 pub mod foreign;
 mod given;
+mod inputs;
 mod keys;
 mod layers;
 mod load;
 mod model;
 mod reader;
+mod reference;
 mod references;
 mod remote;
 mod replay;
+mod schema;
 mod servers;
 mod service;
 mod services;
+mod show;
+mod source;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -37,11 +44,14 @@ mod veil;
 
 pub use faults::{Fault, Faults};
 pub use given::TOKEN_VARIABLE;
+pub use inputs::{EXAMPLE, Flag, Sources};
 pub use keys::{KeyDefault, KeyDoc, Kind, Reach, keys};
-pub use load::{EXAMPLE, Flag, Loaded, Setting, Sources, load};
+pub use load::{Loaded, Setting, load};
 pub use model::{
     Breaker, Config, Gateway, Health, HttpTransport, Limits, Log, LogFormat, Origin, Protocol, Restart,
     Server, Start, ToolFilter, Transport, Url,
 };
+pub use reference::reference;
 pub use replay::Replay;
+pub use schema::schema;
 pub use service::Service;

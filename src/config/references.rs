@@ -1,5 +1,5 @@
-//! References in values: `${env:NAME}`, `${env:NAME:-default}`, `${file:/path}`, `${trunkline}`, and `$${` for a
-//! literal `${`.
+//! References in values: `${env:NAME}`, `${env:NAME:-default}`, `${file:/path}`, `${credential:name}`, `${trunkline}`,
+//! and `$${` for a literal `${`.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 /// The largest file that a reference reads: far more than any credential, far less than memory.
 const MAX_FILE: u64 = 64 << 10;
+
+/// Where systemd puts the credentials of a unit (systemd.exec(5)).
+const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 
 /// What references refer to.
 #[derive(Debug)]
@@ -65,6 +68,7 @@ impl Scope {
         match inner.split_once(':') {
             Some(("env", name)) => self.variable(name),
             Some(("file", path)) => self.file(path),
+            Some(("credential", name)) => self.credential(name),
             None if inner == "trunkline" => Ok(self.exe.to_string_lossy().into_owned()),
             _ => Err(unknown(inner)),
         }
@@ -96,13 +100,40 @@ impl Scope {
     }
 
     fn file(&self, path: &str) -> Result<String, Unresolved> {
+        let help = "name a small text file that the gateway may read, such as `${file:/run/secrets/token}`";
+        self.read(&self.folder.join(path), &format!("the file {path}"), help)
+    }
+
+    /// A credential that systemd has put into the folder for this unit.
+    fn credential(&self, name: &str) -> Result<String, Unresolved> {
+        let plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
+        if !plain {
+            return Err(Unresolved {
+                problem: "has a `${credential:…}` in which no credential's name stands".to_owned(),
+                help: "write `${credential:NAME}`, the name as in LoadCredential=NAME:/path".to_owned(),
+            });
+        }
+        let folder = self.env.get(CREDENTIALS_VARIABLE).filter(|folder| !folder.is_empty());
+        let Some(folder) = folder else {
+            return Err(Unresolved {
+                problem: format!("refers to the credential {name}, and {CREDENTIALS_VARIABLE} is not set"),
+                help: format!(
+                    "start the gateway by systemd with LoadCredential={name}:/path, or write `${{file:/path}}`"
+                ),
+            });
+        };
+        let help = format!("add LoadCredential={name}:/path to the unit (systemctl edit trunkline)");
+        self.read(&Path::new(folder).join(name), &format!("the credential {name}"), &help)
+    }
+
+    /// The text of a small file, without the newline at its end.
+    fn read(&self, path: &Path, what: &str, help: &str) -> Result<String, Unresolved> {
         let fail = |why: &str| Unresolved {
-            problem: format!("refers to the file {path}, which {why}"),
-            help: "name a small text file that the gateway may read, such as `${file:/run/secrets/token}`"
-                .to_owned(),
+            problem: format!("refers to {what}, which {why}"),
+            help: help.to_owned(),
         };
         let mut text = Vec::new();
-        let file = File::open(self.folder.join(path)).map_err(|e| fail(&format!("cannot be opened: {e}")))?;
+        let file = File::open(path).map_err(|e| fail(&format!("cannot be opened: {e}")))?;
         let read = file.take(MAX_FILE + 1).read_to_end(&mut text);
         read.map_err(|e| fail(&format!("cannot be read: {e}")))?;
         if text.len() as u64 > MAX_FILE {
@@ -140,8 +171,7 @@ pub(super) fn has_reference(text: &str) -> bool {
 
 fn unknown(inner: &str) -> Unresolved {
     let name = inner.split([':', '-']).next().unwrap_or(inner);
-    let help =
-        "references are `${env:NAME}`, `${file:/path}` and `${trunkline}`; write `$${` for a literal `${`";
+    let help = "references are `${env:NAME}`, `${file:/path}`, `${credential:name}` and `${trunkline}`; write `$${` for a literal `${`";
     if is_variable(inner) || (is_variable(name) && inner[name.len()..].starts_with(":-")) {
         return Unresolved {
             problem: format!("has `${{{name}}}`, a reference that does not say to what"),
@@ -170,6 +200,7 @@ fn is_showable(inner: &str) -> bool {
     match inner.split_once(':') {
         Some(("env", name)) => is_variable(name),
         Some(("file", path)) => Path::new(path).is_absolute(),
+        Some(("credential", name)) => name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b)),
         _ => is_variable(inner),
     }
 }
@@ -250,6 +281,25 @@ mod tests {
             assert!(!faults[0].problem.contains("pw") && !faults[0].help.contains("pw"));
             assert!(!faults[0].help.contains("fallback"));
         }
+    }
+
+    #[test]
+    fn a_credential_is_read_from_the_folder_that_systemd_names() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("docs-token"), "t0ken\n").unwrap();
+        let mut scope = scope(Path::new("/"));
+        let unset = scope.resolve("pw${credential:docs-token}").unwrap_err().remove(0);
+        assert!(unset.problem.contains("CREDENTIALS_DIRECTORY is not set"), "{unset:?}");
+        scope.env.insert("CREDENTIALS_DIRECTORY".into(), dir.path().display().to_string());
+        assert_eq!(scope.resolve("Bearer ${credential:docs-token}"), Ok("Bearer t0ken".to_owned()));
+        let missing = scope.resolve("pw${credential:other}").unwrap_err().remove(0);
+        assert!(missing.problem.starts_with("refers to the credential other, which cannot be opened"));
+        assert!(missing.help.contains("LoadCredential=other:"), "{missing:?}");
+        for name in ["", "../x", ".", "a/b"] {
+            let fault = scope.resolve(&format!("pw${{credential:{name}}}")).unwrap_err().remove(0);
+            assert!(fault.problem.contains("no credential's name"), "{fault:?}");
+        }
+        assert_eq!(veil("Bearer ${credential:docs-token}"), "***${credential:docs-token}");
     }
 
     #[test]

@@ -152,10 +152,11 @@ fn transport(reader: &mut Reader<'_>, name: &str, at: &At, spoiled: &[KeyPath]) 
 }
 
 fn refuse_keys_of_the_other(reader: &mut Reader<'_>, name: &str, reach: Reach) {
-    let (has, other) = match reach {
-        Reach::Command => ("command", "url"),
-        Reach::Url => ("url", "command"),
+    let other = match reach {
+        Reach::Command => Reach::Url.key(),
+        Reach::Url => Reach::Command.key(),
     };
+    let has = reach.key();
     let set: Vec<&Leaf> = reader.stack.below(&path(&["servers", name]));
     let strangers = set
         .into_iter()

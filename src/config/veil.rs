@@ -7,11 +7,11 @@ use std::ops::Range;
 
 use toml_edit::{Document, Item, TableLike, Value as Toml};
 
-use super::faults::Veil;
 use super::keys::{self, KeyDoc, Kind, Spot};
 use super::layers::KeyPath;
 use super::model::veil_url;
 use super::references;
+use super::source::Veil;
 
 /// Tables whose values are credentials, under our names for them and under those of other programs.
 const SECRET_TABLES: [&str; 4] = ["env", "headers", "environment", "header"];
@@ -205,7 +205,7 @@ fn is_harmless(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::faults::{At, Collector, SourceText};
+    use super::super::faults::{At, Collector};
     use super::*;
 
     /// The lines of a text as faults would show them.
@@ -214,9 +214,9 @@ mod tests {
             Ok(document) => of_document(&document),
             Err(_) => of_text(text),
         };
-        let source = SourceText { name: String::new(), text: text.to_owned(), veils };
         let mut faults = Collector::default();
-        faults.source = source;
+        faults.source.add("", text);
+        faults.source.veil(veils);
         let mut start = 0;
         for line in text.split_inclusive('\n') {
             faults.fault(At::Span(start..start + 1), "", "");

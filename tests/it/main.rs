@@ -13,6 +13,7 @@ mod support;
 mod batches;
 mod browser;
 mod cgroup;
+mod configuration;
 mod faults;
 mod filters;
 mod letter;

@@ -185,7 +185,7 @@ error: `servers.a.args` has a reference of the unknown kind `${vault:…}`
   |
 4 | args = [\"a\", \"${vault:x}\"]
   |              ^^^^^^^^^^^^
-help: write `${env:VAR}` for an environment variable; references are `${env:NAME}`, `${file:/path}` and `${trunkline}`; write `$${` for a literal `${`
+help: write `${env:VAR}` for an environment variable; references are `${env:NAME}`, `${file:/path}`, `${credential:name}` and `${trunkline}`; write `$${` for a literal `${`
 
 2 faults in the configuration"
     );

@@ -220,6 +220,11 @@ fn every_default_in_the_list_is_what_holds() {
             );
         }
     }
+    for key in keys().filter(|key| matches!(key.default, KeyDefault::Computed(_))) {
+        let setting = loaded.settings.iter().find(|setting| setting.key == key.path);
+        let origin = setting.map_or("", |setting| setting.origin.as_str());
+        assert!(origin.starts_with("computed: "), "{} does not say what was found out: {origin}", key.path);
+    }
     let gateway = loaded.config.gateway;
     assert_eq!(gateway.listen.to_string(), "127.0.0.1:6270");
     assert_eq!((gateway.max_body, gateway.max_sessions, gateway.max_streams), (4 << 20, 10_000, 4_096));

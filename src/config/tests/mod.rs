@@ -2,12 +2,14 @@
 
 mod any_text;
 mod discovery;
+mod drop_ins;
 mod example;
 mod faults_of_keys;
 mod faults_of_servers;
 mod faults_of_values;
 mod faults_together;
 mod keys;
+mod pages;
 mod precedence;
 mod values;
 
