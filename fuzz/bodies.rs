@@ -208,14 +208,22 @@ pub fn translate(data: &[u8]) {
             let behind = message.method_span().map_or(0, |span| span.end + 1);
             let version = format!(r#""{}":"2026-07-28""#, params::key::PROTOCOL_VERSION);
             let carries = params.meta.as_ref().is_some_and(|meta| meta.is_modern());
-            translate::request_to_modern(&mut splice, message.as_str(), &params, behind, &version, "");
+            translate::request_to_modern(
+                &mut splice,
+                message.as_str(),
+                &params,
+                behind,
+                (&version, ""),
+                |_| false,
+            );
             let after = edited(&splice, &message);
             if !carries {
                 let Ok(read) = Params::read(&after) else { panic!("params can still be read") };
                 assert!(read.meta.is_some_and(|meta| meta.protocol_version.is_some()));
             }
             let mut splice = Splice::new(message.text().clone());
-            translate::request_to_legacy(&mut splice, message.as_str(), &params);
+            let none = ("", None);
+            translate::meta(&mut splice, message.as_str(), &params, 0, none, translate::is_modern_field);
             let after = edited(&splice, &message);
             let Ok(read) = Params::read(&after) else { panic!("params can still be read") };
             assert!(!read.meta.as_ref().is_some_and(|meta| meta.is_modern()));

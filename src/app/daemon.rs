@@ -158,6 +158,7 @@ fn build_front(
         poll_after: gateway.replay.poll_after,
     });
     let router = Router::new(fleet.clone(), catalog, gateway.max_in_flight, key);
+    tokio::spawn(router.clone().follow_updates(stop.asked.clone()));
     let render = {
         let (router, sessions, hub, store) = (router.clone(), sessions.clone(), hub.clone(), store.clone());
         let services = services.clone();

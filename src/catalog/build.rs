@@ -2,15 +2,17 @@
 
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use tokio::time::Instant;
 
 use crate::base::Era;
 use crate::config::Transport;
 use crate::protocol::mirror::Mirrors;
 use crate::protocol::params::key;
 use crate::protocol::skim;
-use crate::supervisor::{Offer, ServerHandle};
+use crate::supervisor::{ListState, Offer, ServerHandle};
 use crate::upstream::{ListKind, own_info};
 
 use super::capabilities::Capabilities;
@@ -219,6 +221,7 @@ impl Builder {
 
     fn finish(mut self, sources: &[Source]) -> (View, Vec<Remark>) {
         let caching = Caching::of(sources);
+        self.view.fresh_until = caching.fresh_until;
         self.view.introduction = match (self.naming, sources) {
             (Naming::Own, [(_, offer)]) => introduce_server(offer, &caching),
             _ => introduce_fleet(sources, &caching),
@@ -242,13 +245,16 @@ impl Builder {
 /// How long the answers of an endpoint may be kept: as its most careful part allows, and a legacy server allows
 /// nothing.
 struct Caching {
-    ttl_ms: u64,
+    fresh_until: Option<Instant>,
     public: bool,
 }
 
+/// The longest time that is passed on; more than a month is for ever, and clocks overflow.
+const MAX_TTL: Duration = Duration::from_secs(31 * 24 * 3600);
+
 impl Caching {
     fn of(sources: &[Source]) -> Caching {
-        let mut ttl_ms = None;
+        let mut fresh_until: Option<Option<Instant>> = None;
         let mut public = true;
         for (_, offer) in sources {
             // What a legacy server says of caching it says by accident: its era has no such promise.
@@ -256,12 +262,15 @@ impl Caching {
             public &= promises;
             for kind in ListKind::ALL {
                 let Some(list) = offer.list(kind).list() else { continue };
-                let own = list.ttl_ms.filter(|_| promises).unwrap_or(0);
-                ttl_ms = Some(ttl_ms.map_or(own, |known: u64| known.min(own)));
+                // A list that could not be read again is older than it looks.
+                let whole = matches!(offer.list(kind), ListState::Read(_));
+                let ttl = list.ttl_ms.filter(|ttl| promises && whole && *ttl > 0).map(Duration::from_millis);
+                let own = ttl.zip(offer.read_at[kind as usize]).map(|(ttl, read)| read + ttl.min(MAX_TTL));
+                fresh_until = Some(fresh_until.map_or(own, |known| known.min(own)));
                 public &= list.public;
             }
         }
-        Caching { ttl_ms: ttl_ms.unwrap_or(0), public: public && ttl_ms.is_some() }
+        Caching { fresh_until: fresh_until.flatten(), public: public && fresh_until.is_some() }
     }
 
     fn scope(&self) -> &'static str {
@@ -283,14 +292,15 @@ fn list_result(
         Some(missing) => format!(r#"{{"{field}":[{entries}],"_meta":{{{missing}}}}}"#),
     };
     let missing = missing.map(|missing| format!(",{missing}")).unwrap_or_default();
-    let modern = format!(
-        r#"{{"resultType":"complete","{field}":[{entries}],"ttlMs":{},"cacheScope":"{}","_meta":{{"{}":{}{missing}}}}}"#,
-        caching.ttl_ms,
+    let head = format!(r#"{{"resultType":"complete","{field}":[{entries}],"ttlMs":"#);
+    let tail = format!(
+        r#","cacheScope":"{}","_meta":{{"{}":{}{missing}}}}}"#,
         caching.scope(),
         key::SERVER_INFO,
         intro.server_info,
     );
-    ListResult { legacy: legacy.into(), modern: modern.into() }
+    let ttl = head.len()..head.len() + 1;
+    ListResult { legacy: legacy.into(), modern: format!("{head}0{tail}").into(), ttl }
 }
 
 /// A single-server endpoint speaks for its server: its identity, its instructions, and those of its capabilities
@@ -318,7 +328,6 @@ fn introduce_server(offer: &Offer, caching: &Caching) -> Introduction {
         modern,
         server_info: peer.server_info.to_string(),
         instructions: peer.instructions.as_deref().map(skim::quote),
-        ttl_ms: caching.ttl_ms,
         public: caching.public,
     }
 }
@@ -340,12 +349,5 @@ fn introduce_fleet(sources: &[Source], caching: &Caching) -> Introduction {
         ))
     });
     let Capabilities { legacy, modern } = Capabilities::of_fleet(sources);
-    Introduction {
-        legacy,
-        modern,
-        server_info: own_info(),
-        instructions,
-        ttl_ms: caching.ttl_ms,
-        public: caching.public,
-    }
+    Introduction { legacy, modern, server_info: own_info(), instructions, public: caching.public }
 }

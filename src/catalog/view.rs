@@ -4,8 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::base::Era;
+use crate::protocol::Span;
 use crate::protocol::mirror::Mirrors;
 use crate::supervisor::ServerHandle;
 use crate::upstream::ListKind;
@@ -30,8 +32,10 @@ pub struct Route {
 pub struct ListResult {
     /// The result for a legacy client, JSON text.
     pub legacy: Bytes,
-    /// The result for a modern client, JSON text.
+    /// The result for a modern client, JSON text, that may not be kept.
     pub modern: Bytes,
+    /// Where in it to say for how long it may.
+    pub ttl: Span,
 }
 
 /// One endpoint. Immutable; a change of any server makes a new one.
@@ -46,6 +50,8 @@ pub struct View {
     pub(super) templates: Vec<(Box<str>, Template, ServerHandle)>,
     /// Schemes of everything listed, with the servers that list them, in configuration order.
     pub(super) schemes: HashMap<Box<str>, Vec<ServerHandle>>,
+    /// Until when what is shown may be kept; none if it may not.
+    pub(super) fresh_until: Option<Instant>,
     /// The body of an `initialize` result, less the version.
     pub(super) introduction: Introduction,
 }
@@ -61,8 +67,6 @@ pub struct Introduction {
     pub server_info: String,
     /// `instructions`, JSON text, if there are any.
     pub instructions: Option<String>,
-    /// How long a modern client may keep it, in milliseconds.
-    pub ttl_ms: u64,
     /// Whether it may be shared between callers.
     pub public: bool,
 }
@@ -80,12 +84,22 @@ pub enum Owner<'v> {
 
 impl View {
     /// The finished result of a list.
-    pub fn list(&self, kind: ListKind, era: Era) -> &Bytes {
+    pub fn list(&self, kind: ListKind, era: Era) -> Vec<u8> {
         let list = &self.lists[kind as usize];
-        match era {
-            Era::Legacy => &list.legacy,
-            Era::Modern => &list.modern,
+        match (era, self.ttl_ms()) {
+            (Era::Legacy, _) => list.legacy.to_vec(),
+            (Era::Modern, 0) => list.modern.to_vec(),
+            (Era::Modern, left) => {
+                let (head, tail) = (&list.modern[..list.ttl.start], &list.modern[list.ttl.end..]);
+                [head, left.to_string().as_bytes(), tail].concat()
+            }
         }
+    }
+
+    /// For how long what is shown now may be kept, in milliseconds: what is left of the time that its servers gave.
+    pub fn ttl_ms(&self) -> u64 {
+        let left = self.fresh_until.map(|until| until.saturating_duration_since(Instant::now()));
+        left.map_or(0, |left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
     }
 
     /// Where the tool `name` leads.

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::base::{Era, Error, ErrorKind, Level, Principal, Version};
+use crate::protocol::trace::Trace;
 use crate::protocol::{
     ClientCapabilities, Kind, Message, MessageError, Params, RawId, header, method, params, skim,
 };
@@ -90,6 +91,7 @@ impl Inbound<'_> {
     ) -> Routed {
         Routed {
             headers: (era == Era::Modern && self.mirrors).then(|| mirrored_params(self.headers)),
+            trace: Trace::read(&self.message, &self.params, self.headers),
             message: self.message,
             params: self.params,
             id,

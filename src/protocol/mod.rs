@@ -15,6 +15,7 @@ pub mod params;
 pub mod skim;
 pub mod splice;
 pub mod sse;
+pub mod trace;
 pub mod translate;
 pub mod write;
 

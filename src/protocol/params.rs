@@ -74,9 +74,20 @@ pub struct Meta {
     pub progress_token: Option<Span>,
     /// [`key::SUBSCRIPTION_ID`].
     pub subscription_id: Option<Span>,
+    /// `traceparent`.
+    pub traceparent: Option<Span>,
+    /// `tracestate`.
+    pub tracestate: Option<Span>,
+    /// `baggage`.
+    pub baggage: Option<Span>,
 }
 
 impl Meta {
+    /// Whether there is anything of a trace.
+    pub fn is_traced(&self) -> bool {
+        self.traceparent.is_some() || self.tracestate.is_some() || self.baggage.is_some()
+    }
+
     /// Whether any of the fields stands here that only modern requests carry.
     pub fn is_modern(&self) -> bool {
         self.protocol_version.is_some() || self.client_capabilities.is_some()
@@ -132,6 +143,9 @@ impl Meta {
                 key::LOG_LEVEL => &mut meta.log_level,
                 key::PROGRESS_TOKEN => &mut meta.progress_token,
                 key::SUBSCRIPTION_ID => &mut meta.subscription_id,
+                "traceparent" => &mut meta.traceparent,
+                "tracestate" => &mut meta.tracestate,
+                "baggage" => &mut meta.baggage,
                 _ => return Ok(()),
             };
             put(slot, base, found)

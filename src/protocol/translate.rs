@@ -76,9 +76,10 @@ pub fn request_to_modern(
     text: &str,
     params: &Params,
     behind: usize,
-    meta: &str,
-    more: &str,
+    (meta, more): (&str, &str),
+    drop: impl Fn(&str) -> bool,
 ) {
+    let gives_way = |name: &str| is_modern_field(name) || drop(name);
     let comma = if more.is_empty() { "" } else { "," };
     let Some(span) = params.span.clone() else {
         let added = format!(r#","params":{{"_meta":{{{meta}}}{comma}{more}}}"#);
@@ -92,9 +93,9 @@ pub fn request_to_modern(
     match &params.meta {
         Some(Meta { span: meta_span, .. }) => {
             // What the client sent of these fields by itself gives way: a key that stands twice means nothing.
-            drop_fields(splice, text, meta_span.clone(), is_modern_field);
+            drop_fields(splice, text, meta_span.clone(), gives_way);
             splice.insert(meta_span.start + 1, Bytes::from(meta.to_owned()));
-            if has_field(&text[meta_span.clone()], |name| !is_modern_field(name)) {
+            if has_field(&text[meta_span.clone()], |name| !gives_way(name)) {
                 splice.insert(meta_span.start + 1, Bytes::from_static(b","));
             }
         }
@@ -113,16 +114,41 @@ fn is_round_field(name: &str) -> bool {
     matches!(name, "requestState" | "inputResponses")
 }
 
-/// Takes what only a modern request carries out of `params._meta`, for a legacy server: to a server that speaks both
-/// eras these fields would make a request modern, and an old one may refuse what it does not know.
-pub fn request_to_legacy(splice: &mut Splice, text: &str, params: &Params) {
+/// Takes the fields that `drop` names out of `params._meta` and adds others (`more`, or nothing). For a legacy server
+/// the fields of the modern era are dropped: to a server that speaks both eras they would make a request modern, and
+/// an old one may refuse what it does not know. `gone` is a field of `params` that somebody else takes out.
+pub fn meta(
+    splice: &mut Splice,
+    text: &str,
+    params: &Params,
+    behind: usize,
+    (more, gone): (&str, Option<&str>),
+    drop: impl Fn(&str) -> bool,
+) {
     if let Some(meta) = &params.meta {
-        drop_fields(splice, text, meta.span.clone(), is_modern_field);
+        let at = meta.span.clone();
+        drop_fields(splice, text, at.clone(), &drop);
+        if !more.is_empty() {
+            splice.insert(at.start + 1, Bytes::from(more.to_owned()));
+            if has_field(&text[at.clone()], |name| !drop(name)) {
+                splice.insert(at.start + 1, Bytes::from_static(b","));
+            }
+        }
+    } else if !more.is_empty() {
+        match params.span.clone() {
+            None => splice.insert(behind, Bytes::from(format!(r#","params":{{"_meta":{{{more}}}}}"#))),
+            Some(span) => {
+                splice.insert(span.start + 1, Bytes::from(format!(r#""_meta":{{{more}}}"#)));
+                if has_field(&text[span.clone()], |name| gone != Some(name)) {
+                    splice.insert(span.start + 1, Bytes::from_static(b","));
+                }
+            }
+        }
     }
 }
 
 /// Whether `name` is a field of `_meta` that a modern request carries for itself.
-fn is_modern_field(name: &str) -> bool {
+pub fn is_modern_field(name: &str) -> bool {
     matches!(name, key::PROTOCOL_VERSION | key::CLIENT_CAPABILITIES | key::CLIENT_INFO | key::LOG_LEVEL)
 }
 
@@ -245,7 +271,7 @@ mod tests {
         let message = Message::parse(Bytes::from_static(text.as_bytes())).unwrap();
         let params = Params::read(&message).unwrap();
         let mut splice = Splice::new(message.text().clone());
-        request_to_legacy(&mut splice, text, &params);
+        meta(&mut splice, text, &params, 0, ("", None), is_modern_field);
         let expected =
             r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{ "progressToken":1},"name":"x"}}"#;
         assert_eq!(splice.to_bytes(0), expected);
@@ -261,7 +287,7 @@ mod tests {
             (r#""requestState":"ours""#, r#"{"_meta":{"v":1},"requestState":"ours","a":1}"#),
         ] {
             let mut splice = Splice::new(message.text().clone());
-            request_to_modern(&mut splice, text, &params, 0, r#""v":1"#, more);
+            request_to_modern(&mut splice, text, &params, 0, (r#""v":1"#, more), |_| false);
             let edited = Message::parse(splice.to_bytes(0)).unwrap();
             assert_eq!(edited.params(), expected);
         }
@@ -278,7 +304,7 @@ mod tests {
             let message = Message::parse(Bytes::from(text.clone())).unwrap();
             let params = Params::read(&message).unwrap();
             let mut splice = Splice::new(message.text().clone());
-            request_to_modern(&mut splice, &text, &params, 0, r#""v":1"#, "");
+            request_to_modern(&mut splice, &text, &params, 0, (r#""v":1"#, ""), |_| false);
             let edited = Message::parse(splice.to_bytes(0)).unwrap();
             assert_eq!(skim::field_text(edited.params(), "_meta"), Some(expected));
         }
@@ -304,10 +330,10 @@ mod tests {
             let params = Params::read(&message).unwrap();
             let mut splice = Splice::new(message.text().clone());
             let behind = message.method_span().unwrap().end + 1;
-            request_to_modern(&mut splice, text, &params, behind, r#""v":1"#, "");
+            request_to_modern(&mut splice, text, &params, behind, (r#""v":1"#, ""), |_| false);
             assert_eq!(splice.to_bytes(0), expected);
             let mut splice = Splice::new(message.text().clone());
-            request_to_modern(&mut splice, text, &params, behind, r#""v":1"#, r#""more":2"#);
+            request_to_modern(&mut splice, text, &params, behind, (r#""v":1"#, r#""more":2"#), |_| false);
             let edited = Message::parse(splice.to_bytes(0)).unwrap();
             assert_eq!(skim::field_text(edited.params(), "more"), Some("2"));
         }

@@ -10,15 +10,16 @@ use tokio::time::Instant;
 
 use crate::base::{Era, Error, ErrorKind, Level, SealKey};
 use crate::protocol::{Kind, Message, Params, Splice, method, params, skim, translate};
-use crate::supervisor::Admission;
 use crate::telemetry::{MethodLabel, Outcome};
-use crate::upstream::{Call, Delivery, Event, Fault};
+use crate::upstream::{Delivery, Event, Fault};
 
 use super::limit::InFlight;
 use super::prepare::{self, Round};
 use super::question::{InputRequired, Question, url_visits};
+use super::reads::Place;
 use super::request::{Reply, Request};
 use super::resolve::Target;
+use super::sending::{Forwarded, Sent, send};
 use super::state;
 use super::task::Tasks;
 
@@ -46,6 +47,7 @@ pub struct ClientCall {
     rounds: usize,
     key: SealKey,
     tasks: Tasks,
+    read: Option<Place>,
     received: Instant,
     timeout: Duration,
     deadline: Instant,
@@ -56,13 +58,6 @@ pub struct ClientCall {
     _in_flight: InFlight,
 }
 
-/// One attempt: the call at the server and the place it takes there.
-pub(super) struct Sent {
-    pub call: Call,
-    pub admission: Admission,
-    pub at: Instant,
-}
-
 /// Rounds of questions in one call. The specification names no number; forms of more than a few pages are tools that
 /// have lost their way.
 const MAX_ROUNDS: usize = 16;
@@ -70,12 +65,9 @@ const MAX_ROUNDS: usize = 16;
 impl ClientCall {
     pub(super) fn new(
         request: Request,
-        target: Target,
-        sent: Sent,
-        round: Round,
+        Forwarded { target, sent, round, read, place }: Forwarded,
         (key, tasks): (SealKey, Tasks),
         received: Instant,
-        place: InFlight,
     ) -> ClientCall {
         let config = target.server.config();
         let timeout = match &target.name {
@@ -91,6 +83,7 @@ impl ClientCall {
             rounds: 1,
             key,
             tasks,
+            read,
             received,
             timeout,
             deadline,
@@ -232,6 +225,9 @@ impl ClientCall {
 
     /// The reply as the client must see it: its own id, and the fields of its era.
     fn reply(&mut self, reply: &Message) -> Reply {
+        if let Some(read) = self.read.take() {
+            read.fill(reply, self.sent.admission.live.generation);
+        }
         let mut splice = Splice::new(reply.text().clone());
         let id = self.request.id.as_bytes().clone();
         match reply.id_span() {
@@ -363,34 +359,6 @@ impl Drop for ClientCall {
         }
     }
 }
-
-/// Sends a request. If it turns out at once that it cannot have been executed, it is sent once more, to the server as
-/// it is by then.
-pub(super) async fn send(
-    request: &Request,
-    target: &Target,
-    round: &Round,
-    mut newer_than: u64,
-) -> Result<Sent, Error> {
-    let mut last = None;
-    for _ in 0..ATTEMPTS {
-        let admission = target.server.admit(newer_than).await?;
-        match admission.live.link.call(&prepare::outgoing(request, target, &admission.live, round)) {
-            Ok(call) => return Ok(Sent { call, admission, at: Instant::now() }),
-            Err(fault)
-                if fault.delivery == Delivery::NotDelivered && fault.error.kind != ErrorKind::Overloaded =>
-            {
-                newer_than = admission.live.generation;
-                last = Some(fault.error);
-            }
-            Err(fault) => return Err(fault.error),
-        }
-    }
-    Err(last.unwrap_or_else(|| Error::new(ErrorKind::Internal, "no attempt was made")))
-}
-
-/// The first attempt, and one more.
-const ATTEMPTS: usize = 2;
 
 impl std::fmt::Debug for ClientCall {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::base::{Era, Error, ErrorKind, Level, SealKey, Version};
@@ -13,11 +14,13 @@ use crate::supervisor::{Fleet, ServerHandle, Subscription};
 use crate::telemetry::{MethodLabel, Outcome, RequestMetrics};
 use crate::upstream::ListKind;
 
-use super::call::{self, ClientCall, Sent};
-use super::limit::{Gate, InFlight};
+use super::call::ClientCall;
+use super::limit::Gate;
 use super::prepare::Round;
+use super::reads::{Look, Reads};
 use super::request::{Answer, Endpoint, Reply, Request};
 use super::resolve::{self, Target};
+use super::sending::{self, Forwarded};
 use super::state;
 use super::task::Tasks;
 use super::tasklist;
@@ -36,6 +39,7 @@ struct Inner {
     own: RequestMetrics,
     key: SealKey,
     tasks: Tasks,
+    reads: Reads,
 }
 
 impl Router {
@@ -43,7 +47,13 @@ impl Router {
     pub fn new(fleet: Fleet, catalog: CatalogHandle, max_in_flight: usize, key: SealKey) -> Router {
         let own = RequestMetrics::for_server(OWN_METRICS);
         let tasks = Tasks::new(key.clone());
-        Router(Arc::new(Inner { fleet, catalog, gate: Gate::new(max_in_flight), own, key, tasks }))
+        let reads = Reads::default();
+        Router(Arc::new(Inner { fleet, catalog, gate: Gate::new(max_in_flight), own, key, tasks, reads }))
+    }
+
+    /// Forgets what servers say has changed, until `shutdown`.
+    pub async fn follow_updates(self, shutdown: CancellationToken) {
+        self.0.reads.clone().follow(self.0.fleet.updates(), shutdown).await;
     }
 
     /// The endpoint of the server `name`.
@@ -76,9 +86,15 @@ impl Router {
             return Answer::Ready(self.finish(&request, outcome, received));
         }
         match self.forward(&request).await {
-            Ok((target, sent, round, place)) => {
+            Ok(Way::Sent(sent)) => {
                 let seals = (self.0.key.clone(), self.0.tasks.clone());
-                Answer::Call(Box::new(ClientCall::new(request, target, sent, round, seals, received, place)))
+                Answer::Call(Box::new(ClientCall::new(request, *sent, seals, received)))
+            }
+            Ok(Way::Known(server, result)) => {
+                let label = MethodLabel::of(request.message.method());
+                let whole = received.elapsed();
+                server.metrics().record(request.endpoint.kind(), label, Outcome::Ok, whole, None);
+                Answer::Ready(Reply::result(&request.id, &result))
             }
             Err(error) => {
                 debug!(method = request.message.method(), %error, "refused");
@@ -147,7 +163,7 @@ impl Router {
             Endpoint::Merged => self.0.fleet.servers().iter().for_each(ServerHandle::lists_used),
             Endpoint::Server(server) => server.lists_used(),
         }
-        Ok(self.view(&request.endpoint).list(kind, request.era).to_vec())
+        Ok(self.view(&request.endpoint).list(kind, request.era))
     }
 
     fn discover(&self, endpoint: &Endpoint) -> Vec<u8> {
@@ -158,7 +174,7 @@ impl Router {
             Version::LATEST_MODERN,
             intro.modern,
             instructions(intro),
-            intro.ttl_ms,
+            view.ttl_ms(),
             if intro.public { "public" } else { "private" },
             key::SERVER_INFO,
             intro.server_info,
@@ -181,7 +197,7 @@ impl Router {
         Ok(b"{}".to_vec())
     }
 
-    async fn forward(&self, request: &Request) -> Result<(Target, Sent, Round, InFlight), Error> {
+    async fn forward(&self, request: &Request) -> Result<Way, Error> {
         let gate = &self.0.gate;
         let place = gate.enter().ok_or_else(|| {
             let text = format!(
@@ -208,8 +224,13 @@ impl Router {
                 &request.message.as_str()[span.clone()],
             )?);
         }
-        let sent = call::send(request, &target, &round, 0).await?;
-        Ok((target, sent, round, place))
+        let read = match self.0.reads.look(request, &target.server).await {
+            Some(Look::Hit(result)) => return Ok(Way::Known(target.server, result)),
+            Some(Look::Miss(read)) => Some(read),
+            None => None,
+        };
+        let sent = sending::send(request, &target, &round, 0).await?;
+        Ok(Way::Sent(Box::new(Forwarded { target, sent, round, read, place })))
     }
 
     fn finish(&self, request: &Request, outcome: Result<Vec<u8>, Error>, received: Instant) -> Reply {
@@ -246,6 +267,13 @@ impl Router {
         }
         Ok(self.view(endpoint))
     }
+}
+
+/// What has become of a request for a server.
+enum Way {
+    Sent(Box<Forwarded>),
+    /// The server has answered it before; the result, JSON text.
+    Known(ServerHandle, Vec<u8>),
 }
 
 /// `error.data` of a refusal for want of a place: places become free all the time.

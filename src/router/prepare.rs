@@ -5,6 +5,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::base::{Era, Level, Version};
 use crate::protocol::params::key;
+use crate::protocol::trace::{Trace, Unfit, is_trace_field};
 use crate::protocol::{Patch, Splice, method, skim, translate};
 use crate::supervisor::Live;
 use crate::upstream::{Link, Outgoing, own_info};
@@ -33,27 +34,47 @@ pub(super) fn outgoing(request: &Request, target: &Target, live: &Live, round: &
     if let (Some(field), Some(params)) = (target.dropped, request.params.span.clone()) {
         translate::drop_field(&mut splice, message.as_str(), params, field);
     }
+    let traced = request.params.meta.as_ref().filter(|meta| meta.is_traced());
+    let unfit = traced.map(|meta| Unfit::of(message, meta)).unwrap_or_default();
+    let own = traced.is_some_and(|meta| meta.traceparent.is_some()) && !unfit.drops("traceparent");
+    // A trace that came in headers goes on in the body too, where servers on pipes find it.
+    let trace = request.trace.as_deref().filter(|_| !own).map(Trace::fields).unwrap_or_default();
+    // Of two contexts none is mixed into the other.
+    let drops = |name: &str| unfit.drops(name) || (!trace.is_empty() && is_trace_field(name));
+    let behind = message.method_span().map_or(0, |span| span.end + 1);
+    let own_meta = |splice: &mut Splice| {
+        if traced.is_some() || !trace.is_empty() {
+            let added = (&*trace, target.dropped);
+            translate::meta(splice, message.as_str(), &request.params, behind, added, drops);
+        }
+    };
     match (request.era, live.peer.era()) {
         (Era::Legacy, Era::Modern) => {
-            let behind = message.method_span().map_or(0, |span| span.end + 1);
+            let mut meta = meta(request);
+            if !trace.is_empty() {
+                meta = format!("{meta},{trace}");
+            }
             translate::request_to_modern(
                 &mut splice,
                 message.as_str(),
                 &request.params,
                 behind,
-                &meta(request),
-                &round.fields(),
+                (&meta, &round.fields()),
+                drops,
             );
         }
         (Era::Modern, Era::Modern) => {
             if let (Some(span), Some(state)) = (&request.params.request_state, &round.state) {
                 splice.replace(span.clone(), state.clone());
             }
+            own_meta(&mut splice);
         }
         (Era::Modern, Era::Legacy) => {
-            translate::request_to_legacy(&mut splice, message.as_str(), &request.params)
+            let drops = |name: &str| drops(name) || translate::is_modern_field(name);
+            let added = (&*trace, target.dropped);
+            translate::meta(&mut splice, message.as_str(), &request.params, behind, added, drops);
         }
-        _ => {}
+        (Era::Legacy, Era::Legacy) => own_meta(&mut splice),
     }
     let method = message.method_span().map(|span| message.slice(span)).unwrap_or_default();
     let name = target.name.clone().filter(|_| method::is_named(message.method()));
@@ -68,6 +89,7 @@ fn headers(request: &Request, target: &Target, live: &Live) -> Vec<(HeaderName, 
     }
     let mirrors = target.mirrors.as_deref().filter(|_| live.peer.era() == Era::Modern);
     let mut headers = mirrors.map(|mirrors| mirrors.headers(request.arguments())).unwrap_or_default();
+    headers.extend(request.trace.iter().flat_map(|trace| trace.headers()));
     let others = request.headers.iter().flatten();
     headers.extend(others.filter(|(name, _)| mirrors.is_none_or(|mirrors| !mirrors.covers(name))).cloned());
     headers

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
 use crate::base::{Era, Error, Level, Principal};
+use crate::protocol::trace::Trace;
 use crate::protocol::{ClientCapabilities, Message, Params, RawId, write};
 use crate::supervisor::ServerHandle;
 use crate::telemetry::EndpointKind;
@@ -59,6 +60,8 @@ pub struct Request {
     pub capabilities: ClientCapabilities,
     /// The `Mcp-Param-*` headers of a modern client over HTTP; none for those who have no headers to mirror into.
     pub headers: Option<Vec<(HeaderName, HeaderValue)>>,
+    /// The trace that the client is in.
+    pub trace: Option<Box<Trace>>,
 }
 
 impl Request {

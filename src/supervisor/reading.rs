@@ -21,7 +21,7 @@ const STALE_AFTER: Duration = Duration::from_secs(30);
 
 /// Reads every list that the server offers.
 pub(super) async fn read_offer(link: &Link, peer: &Arc<Peer>, config: &config::Server) -> Offer {
-    let mut offer = Offer { peer: Some(Arc::clone(peer)), read_at: Some(Instant::now()), ..Offer::default() };
+    let mut offer = Offer { peer: Some(Arc::clone(peer)), ..Offer::default() };
     read_lists(link, peer, config, &mut offer, ListKind::ALL.into_iter().collect()).await;
     offer
 }
@@ -39,9 +39,14 @@ async fn read_lists(
         let wanted = kinds.contains(&kind) && is_offered(peer, kind);
         async move { if wanted { Some(read_list(link, peer, kind, config.start_timeout).await) } else { None } }
     };
+    // What is read is as it was when it was asked for.
+    let asked = Instant::now();
     let [tools, prompts, resources, templates] = ListKind::ALL.map(read);
     let results = tokio::join!(tools, prompts, resources, templates);
     for (kind, result) in ListKind::ALL.into_iter().zip([results.0, results.1, results.2, results.3]) {
+        if result.is_some() {
+            offer.read_at[kind as usize] = Some(asked);
+        }
         let slot = offer.list_mut(kind);
         match result {
             None => {}
@@ -95,16 +100,16 @@ pub(super) async fn keep_fresh(
         }
         let mut offer = Offer::clone(&shared.offer.load());
         read_lists(link, peer, &shared.config, &mut offer, kinds).await;
-        offer.read_at = Some(Instant::now());
         publish(shared, store, offer);
     }
 }
 
 /// The lists that may have changed unannounced.
 fn stale(offer: &Offer, peer: &Peer) -> BTreeSet<ListKind> {
-    let age = offer.read_at.map(|read| read.elapsed());
     let old = |kind: &ListKind| {
-        let Some(age) = age else { return true };
+        let Some(age) = offer.read_at[*kind as usize].map(|read| read.elapsed()) else {
+            return is_offered(peer, *kind);
+        };
         let ttl = offer.list(*kind).list().and_then(|list| list.ttl_ms).map(Duration::from_millis);
         let announced = peer.declares_feature(kind.capability(), "listChanged");
         match ttl {

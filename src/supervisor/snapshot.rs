@@ -54,8 +54,8 @@ pub struct Offer {
     pub lists: [ListState; 4],
     /// Whether it comes from an earlier run and the server has not confirmed it yet.
     pub stored: bool,
-    /// When it was read.
-    pub read_at: Option<Instant>,
+    /// When each of the lists was read, in their order.
+    pub read_at: [Option<Instant>; 4],
 }
 
 impl Offer {

@@ -19,6 +19,7 @@ mod requests;
 mod writer;
 
 pub use logging::{Format, LogOptions, LoggingError, init};
+pub use metrics::Counter;
 pub use recorder::{InstallError, MetricsHandle, Recorder};
 pub use requests::{EndpointKind, MethodLabel, Outcome, RequestMetrics};
 pub use writer::LogGuard;

@@ -132,6 +132,10 @@ metrics_table! {
     /// Calls that the breaker refused.
     BREAKER_REFUSALS = Metric::counter_of(
         "trunkline_breaker_refusals_total", &["server"], "Calls that were refused because the server's breaker was open.");
+    /// Reads of resources that could be kept.
+    READ_CACHE = Metric::counter_of(
+        "trunkline_read_cache_total", &["server", "outcome"],
+        "Reads of resources that a modern server may let be kept: answered from memory (hit) or by the server (miss).");
     /// How long calls waited to be sent.
     QUEUE_WAIT = Metric::seconds_of(
         "trunkline_queue_wait_seconds", &["server"],

@@ -12,6 +12,7 @@ mod support;
 
 mod batches;
 mod browser;
+mod caching;
 mod cgroup;
 mod configuration;
 mod faults;
@@ -35,5 +36,6 @@ mod stdio;
 mod streaming;
 mod supervision;
 mod tasks;
+mod tracing;
 mod upstream_http;
 mod upstream_resume;
