@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod demo;
+pub mod enhance;
 pub mod http;
 pub mod onboard;
 pub mod platform;

@@ -15,6 +15,7 @@ use crate::base::ServerName;
 use crate::base::seal::SealKey;
 use crate::catalog::CatalogHandle;
 use crate::config::{Config, LogFormat};
+use crate::enhance::Enhancer;
 use crate::http::{self, Front, OriginRules};
 use crate::platform;
 use crate::router::Router;
@@ -175,14 +176,16 @@ fn build_front(
             metrics.render()
         })
     };
+    let max_body = usize::try_from(gateway.max_body).unwrap_or(usize::MAX);
     Arc::new(Front {
-        pages: http::pages(fleet.clone(), services.clone(), router.catalog().clone(), render),
+        pages: http::pages(fleet.clone(), services.clone(), router.catalog().clone(), render)
+            .merge(http::enhance_pages(Enhancer::new(config.enhance.clone(), services), max_body)),
         router,
         services: services.clone(),
         sessions,
         hub,
         rules: OriginRules::new(address, gateway.allowed_origins.clone(), gateway.allowed_hosts.clone()),
-        max_body: usize::try_from(gateway.max_body).unwrap_or(usize::MAX),
+        max_body,
         calls: TaskTracker::new(),
         abort: CancellationToken::new(),
     })

@@ -3,6 +3,7 @@
 //! This room imports nothing of ours, does no I/O but for reading the key file of [`seal`], and holds no state.
 
 pub mod backoff;
+pub mod cache;
 mod era;
 pub mod error;
 mod fingerprint;

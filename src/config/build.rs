@@ -8,6 +8,7 @@ use std::thread::available_parallelism;
 use tracing_subscriber::EnvFilter;
 
 use super::document::FileLayer;
+use super::enhancing;
 use super::faults::{At, Collector, quoted};
 use super::given;
 use super::inputs::Sources;
@@ -63,11 +64,12 @@ pub(super) fn build(input: Input<'_>, faults: &mut Collector) -> Option<Loaded> 
     let servers: Vec<_> =
         names.iter().filter_map(|(name, at)| servers::server(&mut reader, name, at, &spoiled)).collect();
     let taken: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
-    let services =
-        services.iter().filter_map(|(name, at)| services::service(&mut reader, name, at, &taken)).collect();
+    let services = services.iter().filter_map(|(name, at)| services::service(&mut reader, name, at, &taken));
+    let services: Vec<_> = services.collect();
+    let enhance = enhancing::enhance(&mut reader, &services);
     let gateway = gateway.filter(|_| reader.faults.is_empty() && servers.len() == names.len())?;
     let settings = settings(&stack, reader.faults, &gateway);
-    Some(Loaded { config: Config { gateway, servers, services, origin }, settings, paths })
+    Some(Loaded { config: Config { gateway, servers, services, enhance, origin }, settings, paths })
 }
 
 /// The names of a section in the order of the files, each at the place that names it first; those that only the

@@ -129,11 +129,18 @@ impl Walk<'_> {
             (Kind::Count(..) | Kind::Size(..), Item::Value(Toml::Integer(value))) => {
                 Some(Value::Integer(*value.value()))
             }
+            // Kept as it is written in a variable.
+            (Kind::Decimal(_), Item::Value(Toml::Float(value))) => {
+                Some(Value::Text(value.value().to_string()))
+            }
+            (Kind::Decimal(_), Item::Value(Toml::Integer(value))) => {
+                Some(Value::Text(value.value().to_string()))
+            }
             (Kind::List | Kind::TextList, Item::Value(Toml::Array(array))) => {
                 items = array.iter().map(|item| self.span(item.span(), &span)).collect();
                 self.list(path, array, &span)
             }
-            (Kind::Bool | Kind::Count(..) | Kind::List | Kind::TextList, _) => None,
+            (Kind::Bool | Kind::Count(..) | Kind::Decimal(_) | Kind::List | Kind::TextList, _) => None,
             (_, Item::Value(Toml::String(value))) => Some(Value::Text(value.value().clone())),
             _ => None,
         };
@@ -221,6 +228,7 @@ fn elsewhere(name: &str) -> Option<String> {
 pub(super) fn wrong_type(doc: &KeyDoc, path: &[String], is: &str) -> (String, String) {
     let (expected, cure) = match doc.kind {
         Kind::Bool => ("true or false", "write true or false, without quotes"),
+        Kind::Decimal(_) => ("a number", "write a number without quotes, such as 0.3"),
         Kind::Count(..) => ("a whole number", "write a whole number without quotes, such as 8"),
         Kind::Duration(..) | Kind::DurationOrNone(..) => {
             ("a length of time", "write a number with a unit in quotes, such as \"30s\" or \"5m\"")

@@ -121,6 +121,13 @@ fn variable_path(rest: &str) -> KeyPath {
             }
             path
         }
+        [enhance, clients, client, name @ ..]
+            if lower(enhance) == "enhance" && lower(clients) == "clients" =>
+        {
+            let mut path = vec![lower(enhance), lower(clients), dashed(client)];
+            path.extend(name.iter().map(|name| lower(name)));
+            path
+        }
         [servers, server] if is_named(&lower(servers)) => vec![lower(servers), dashed(server)],
         segments => segments.iter().map(|name| lower(name)).collect(),
     }
@@ -158,6 +165,7 @@ mod tests {
             ("SERVERS__MY_DOCS__CALL_TIMEOUT", "servers.my-docs.call_timeout"),
             ("SERVERS__DEMO__ENV__Api_KEY__2", "servers.demo.env.Api_KEY__2"),
             ("SERVERS__DOCS__HEADERS__X_API_KEY", "servers.docs.headers.x-api-key"),
+            ("ENHANCE__CLIENTS__CLAUDE_CODE__MAX_TOKENS", "enhance.clients.claude-code.max_tokens"),
             ("SERVICES__MY_API__MAX_CONNECTIONS", "services.my-api.max_connections"),
         ] {
             assert_eq!(variable_path(name).join("."), path);

@@ -1,6 +1,7 @@
 //! The single list of keys: what a file, the environment and the flags may say. Each section has a file of its own.
 
 mod defaults;
+mod enhance;
 mod gateway;
 mod replay;
 mod servers;
@@ -30,6 +31,8 @@ pub enum Kind {
     Bool,
     /// A whole number within bounds.
     Count(u64, u64),
+    /// A number from 0 to this, which may have decimals.
+    Decimal(u32),
     /// A length of time within bounds, such as `"30s"`.
     Duration(Duration, Duration),
     /// A length of time within bounds, or `"none"`.
@@ -63,7 +66,7 @@ pub enum KeyDefault {
     Value(&'static str),
     /// A value found out at start; the text says how.
     Computed(&'static str),
-    /// The key of the same name in `[defaults]`.
+    /// The key of the same name in `[defaults]`; for a client's rule of enhancement, in `[enhance.default]`.
     Inherited,
     /// Nothing: the key may be left out.
     Nothing,
@@ -150,7 +153,8 @@ const fn remote(path: &'static str, kind: Kind, default: KeyDefault, doc: &'stat
 }
 
 /// The sections, in the order in which they are documented.
-const SECTIONS: &[&[KeyDoc]] = &[gateway::ROWS, replay::ROWS, defaults::ROWS, servers::ROWS, services::ROWS];
+const SECTIONS: &[&[KeyDoc]] =
+    &[gateway::ROWS, replay::ROWS, defaults::ROWS, servers::ROWS, services::ROWS, enhance::ROWS];
 
 /// Every key there is.
 pub fn keys() -> impl Iterator<Item = &'static KeyDoc> {

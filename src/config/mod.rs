@@ -17,6 +17,8 @@
 
 mod build;
 mod document;
+mod enhance;
+mod enhancing;
 mod faults;
 mod files;
 pub mod foreign;
@@ -42,6 +44,7 @@ mod tests;
 mod units;
 mod veil;
 
+pub use enhance::{Decimal, Enhance, EnhanceRule, Privacy};
 pub use faults::{Fault, Faults};
 pub use given::TOKEN_VARIABLE;
 pub use inputs::{EXAMPLE, Flag, Sources};

@@ -9,6 +9,7 @@ use http::HeaderName;
 
 use crate::base::{Secret, ServerName, glob};
 
+use super::enhance::Enhance;
 use super::replay::Replay;
 use super::service::Service;
 
@@ -21,6 +22,8 @@ pub struct Config {
     pub servers: Vec<Server>,
     /// The services in the same order.
     pub services: Vec<Service>,
+    /// How prompts are enhanced.
+    pub enhance: Enhance,
     /// Where the file layer came from.
     pub origin: Origin,
 }

@@ -42,6 +42,11 @@ impl<'a> Reader<'a> {
             {
                 self.stack.find(&path(&[&["defaults"], rest].concat()))
             }
+            (Spot::Key(doc), ["enhance", "clients", _, rest @ ..])
+                if doc.default == KeyDefault::Inherited =>
+            {
+                self.stack.find(&path(&[&["enhance", "default"], rest].concat()))
+            }
             _ => None,
         })
     }
@@ -78,6 +83,19 @@ impl<'a> Reader<'a> {
             _ => {
                 self.wrong(leaf, "is out of bounds", format!("write a number from {min} to {max}"));
                 0
+            }
+        }
+    }
+
+    /// A number that may have decimals.
+    pub fn decimal(&mut self, at: &[&str]) -> f64 {
+        let Some((leaf, text)) = self.raw(at) else { return 0.0 };
+        let Kind::Decimal(max) = leaf.doc.kind else { return 0.0 };
+        match text.trim().parse::<f64>() {
+            Ok(number) if (0.0..=f64::from(max)).contains(&number) => number,
+            _ => {
+                self.wrong(leaf, "is out of bounds", format!("write a number from 0 to {max}, such as 0.3"));
+                0.0
             }
         }
     }

@@ -62,6 +62,12 @@ const TABLES: &[(&str, &str)] = &[
         "services.<name>",
         "A plain HTTP service, which is passed on as it is. It shares the rules of names, and the names, with the servers.",
     ),
+    (
+        "enhance",
+        "How prompts are made better by a model, at `POST /enhance`. It is on when `service` names a service.",
+    ),
+    ("enhance.default", "What holds for every client that has no rule of its own."),
+    ("enhance.clients.<name>", "What holds for one client, by the name that it gives itself."),
 ];
 
 /// The reference page, in Markdown.
@@ -108,6 +114,7 @@ fn value(doc: &KeyDoc) -> String {
     match doc.kind {
         Kind::Bool => "`true` or `false`".to_owned(),
         Kind::Count(min, max) => format!("{min} to {max}"),
+        Kind::Decimal(max) => format!("number, 0 to {max}"),
         Kind::Duration(min, max) => format!("time, {} to {}", show_duration(min), show_duration(max)),
         Kind::DurationOrNone(min, max) => {
             format!("time, {} to {}, or `\"none\"`", show_duration(min), show_duration(max))
@@ -130,10 +137,13 @@ fn value(doc: &KeyDoc) -> String {
 fn default(doc: &KeyDoc) -> String {
     match doc.default {
         KeyDefault::Value(text) => match doc.kind {
-            Kind::Bool | Kind::Count(..) | Kind::List | Kind::TextList => format!("`{text}`"),
+            Kind::Bool | Kind::Count(..) | Kind::Decimal(_) | Kind::List | Kind::TextList => {
+                format!("`{text}`")
+            }
             _ => format!("`\"{text}\"`"),
         },
         KeyDefault::Computed(how) => how.to_owned(),
+        KeyDefault::Inherited if doc.path.starts_with("enhance.") => "that of `[enhance.default]`".to_owned(),
         KeyDefault::Inherited => "that of `[defaults]`".to_owned(),
         KeyDefault::Nothing => "–".to_owned(),
     }

@@ -94,7 +94,15 @@ pub(super) fn proxy(reader: &mut Reader<'_>, section: &str, name: &str) -> Optio
 }
 /// When its calls are refused.
 pub(super) fn breaker(reader: &mut Reader<'_>, section: &str, name: &str) -> Breaker {
-    let key = |key: &'static str| [section, name, "breaker", key];
+    breaker_at(reader, |key| vec![section, name, "breaker", key])
+}
+
+/// The breaker of what has no keys for one of its own.
+pub(super) fn default_breaker(reader: &mut Reader<'_>) -> Breaker {
+    breaker_at(reader, |key| vec!["defaults", "breaker", key])
+}
+
+fn breaker_at<'k>(reader: &mut Reader<'_>, key: impl Fn(&'static str) -> Vec<&'k str>) -> Breaker {
     Breaker {
         failures: reader.count(&key("failures")),
         failure_share: reader.count(&key("failure_share")),

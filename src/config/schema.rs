@@ -64,6 +64,7 @@ fn value(doc: &KeyDoc) -> Value {
     let mut schema = match doc.kind {
         Kind::Bool => json!({ "type": "boolean" }),
         Kind::Count(min, max) => json!({ "type": "integer", "minimum": min, "maximum": max }),
+        Kind::Decimal(max) => json!({ "type": "number", "minimum": 0, "maximum": max }),
         Kind::Duration(..) => json!({ "type": "string", "pattern": DURATION }),
         Kind::DurationOrNone(..) => {
             json!({ "anyOf": [{ "const": "none" }, { "type": "string", "pattern": DURATION }] })
@@ -92,7 +93,7 @@ fn value(doc: &KeyDoc) -> Value {
 /// A default in the type that the file has for it.
 fn default(doc: &KeyDoc, text: &str) -> Value {
     match doc.kind {
-        Kind::Bool | Kind::Count(..) | Kind::List | Kind::TextList => {
+        Kind::Bool | Kind::Count(..) | Kind::Decimal(_) | Kind::List | Kind::TextList => {
             serde_json::from_str(text).unwrap_or_else(|_| text.into())
         }
         _ => text.into(),

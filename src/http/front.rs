@@ -18,7 +18,7 @@ use crate::telemetry::names;
 use super::body::FrontBody;
 use super::origin::{OriginRules, refused};
 use super::reply::{FrontResponse, refusal, status};
-use super::{post, services, streams};
+use super::{post, rest, services, streams};
 
 /// The shared state of the front.
 pub struct Front {
@@ -101,7 +101,8 @@ fn endpoint(front: &Front, path: &str) -> Option<Result<Endpoint, Error>> {
         None if rest.is_empty() => return Some(Ok(Endpoint::Merged)),
         None => return None,
         Some("") => return Some(Ok(Endpoint::Merged)),
-        Some(name) => name.strip_suffix('/').unwrap_or(name),
+        // What follows the server's name is a method, for those who speak no MCP.
+        Some(name) => name.split('/').next().unwrap_or(name),
     };
     Some(front.router.endpoint(name).ok_or_else(|| {
         let known: Vec<String> =
@@ -117,6 +118,10 @@ async fn mcp<B: RequestBody>(
     principal: Principal,
     request: Request<B>,
 ) -> FrontResponse {
+    let path = request.uri().path().to_owned();
+    if let Some(method) = rest::method_of(&path) {
+        return rest::answer(front, endpoint, principal, method, request).await;
+    }
     match *request.method() {
         Method::POST => post::answer(front, endpoint, principal, request).await,
         Method::GET => streams::open(front, &endpoint, &principal, request.headers()),

@@ -1,12 +1,14 @@
 //! The HTTP front: sockets in, bytes out.
 //!
-//! One listener serves MCP by hyper directly (`post`, `streams`), plain services likewise (`services`), and everything else through axum (`pages`). The room
+//! One listener serves MCP by hyper directly (`post`, `streams`), plain services likewise (`services`), single
+//! requests of callers that speak no MCP (`rest`), and everything else through axum (`pages`). The room
 //! promises that a POST is answered as JSON unless something precedes the reply, that a client's id and era are
 //! respected to the letter, and that every body, buffer and stream has a bound. It decides nothing about servers.
 
 mod accepts;
 mod batch;
 mod body;
+mod enhance;
 mod era;
 mod front;
 mod gathering;
@@ -15,12 +17,14 @@ mod outlet;
 mod pages;
 mod post;
 mod reply;
+mod rest;
 mod server;
 mod services;
 mod stream;
 mod streams;
 
 pub use body::FrontBody;
+pub use enhance::enhance_pages;
 pub use front::{Front, RequestBody, inside};
 pub use origin::OriginRules;
 pub use pages::{Render, pages};

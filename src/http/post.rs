@@ -36,8 +36,7 @@ pub async fn answer<B: RequestBody>(
     if !is_json(&head.headers) {
         return reply::status(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
-    let collected = tokio::time::timeout(BODY_TIMEOUT, collect(body, front.max_body)).await;
-    let text = match collected.unwrap_or_else(|_| Err(too_slow())) {
+    let text = match read(body, front.max_body).await {
         Ok(text) => text,
         Err(error) => return reply::refusal(&error, Era::Legacy),
     };
@@ -282,6 +281,15 @@ async fn dispatch(front: &Front, request: Routed, ticket: Option<&Ticket>) -> An
     Answer::Ready(Reply::error(Some(&id), &error, era))
 }
 
+/// One JSON answer, for a caller that has neither a session nor a stream.
+pub(super) async fn once(front: &Arc<Front>, request: Routed) -> FrontResponse {
+    let accepts = Accepts { json: true, events: false };
+    match dispatch(front, request, None).await {
+        Answer::Ready(ready) => finished(ready, accepts),
+        Answer::Call(call) => watch(front, call, None, accepts).await,
+    }
+}
+
 fn finished(ready: Reply, accepts: Accepts) -> FrontResponse {
     if accepts.json { reply::reply(ready) } else { reply::single(ready) }
 }
@@ -312,6 +320,11 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 fn too_slow() -> Error {
     Error::new(ErrorKind::InvalidRequest, format!("the body did not arrive within {BODY_TIMEOUT:?}"))
+}
+
+/// Reads a body, within its cap and its time.
+pub(super) async fn read<B: RequestBody>(body: B, cap: usize) -> Result<Bytes, Error> {
+    tokio::time::timeout(BODY_TIMEOUT, collect(body, cap)).await.unwrap_or_else(|_| Err(too_slow()))
 }
 
 /// The body, without a copy if it comes in one piece.

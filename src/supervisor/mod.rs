@@ -27,7 +27,7 @@ mod subscriptions;
 mod usage;
 
 pub use admission::Admission;
-pub use breaker::BreakerState;
+pub use breaker::{Breaker, BreakerState, Ticket as BreakerTicket};
 pub use fleet::{Fleet, FleetOptions};
 pub use handle::{Live, ServerHandle, Status, Updated};
 pub use launch::Surroundings;

@@ -176,6 +176,13 @@ metrics_table! {
     LOG_DROPPED_LINES = Metric::counter_of(
         "trunkline_log_dropped_lines_total", &[],
         "Log lines that were dropped because standard error did not take them in time.");
+    /// Prompts, by what became of them.
+    ENHANCEMENTS = Metric::counter_of(
+        "trunkline_enhancements_total", &["outcome"],
+        "Prompts that were to be enhanced, by outcome: enhanced, cached, shared, untouched, refused, failed.");
+    /// How long models take.
+    ENHANCE_DURATION = Metric::seconds_of(
+        "trunkline_enhance_duration_seconds", &[], "Time that models took to enhance a prompt, failures included.");
     /// Which build runs.
     BUILD_INFO = Metric::gauge_of(
         "trunkline_build_info", &["version"], "Always 1; its labels say which build is running.");

@@ -12,7 +12,7 @@ const FLOORS: [&[&str]; 13] = [
     &["store", "telemetry"],
     &["upstream"],
     &["supervisor"],
-    &["catalog"],
+    &["catalog", "enhance"],
     &["router"],
     &["session"],
     &["http", "stdio", "demo", "onboard"],

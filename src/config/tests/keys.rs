@@ -4,7 +4,7 @@ use http::HeaderName;
 
 use crate::base::Secret;
 
-use super::super::{Config, KeyDefault, Kind, Transport, keys};
+use super::super::{Config, EnhanceRule, KeyDefault, Kind, Transport, keys};
 use super::given;
 
 /// What a key is set to, what is then read, and what that must be.
@@ -25,6 +25,9 @@ macro_rules! of_remote {
 macro_rules! of_service {
     ($($field:tt)+) => { |config| format!("{:?}", config.services[0].$($field)+) };
 }
+macro_rules! of_enhance {
+    ($($field:tt)+) => { |config| format!("{:?}", config.enhance.$($field)+) };
+}
 macro_rules! of_transport {
     ($variant:ident, $field:ident, $show:expr) => {
         |config| {
@@ -39,6 +42,10 @@ macro_rules! of_transport {
 
 fn debug(value: &impl std::fmt::Debug) -> String {
     format!("{value:?}")
+}
+
+fn of_client(config: &Config, show: fn(&EnhanceRule) -> String) -> String {
+    config.enhance.clients.first().map(|(_, rule)| show(rule)).unwrap_or_default()
 }
 
 fn show_env(pairs: &[(String, Secret)]) -> String {
@@ -143,6 +150,44 @@ const ROWS: &[Row] = &[
     ("servers.a.tools.allow", "[\"get_*\"]", of_child!(tools.allow), "[\"get_*\"]"),
     ("servers.a.tools.deny", "[\"rm\"]", of_child!(tools.deny), "[\"rm\"]"),
     ("gateway.max_service_connections", "5", of_gateway!(max_service_connections), "5"),
+    ("enhance.service", "\"s\"", of_enhance!(service), "Some(\"s\")"),
+    ("enhance.timeout", "\"1m\"", of_enhance!(timeout), "60s"),
+    ("enhance.cache_entries", "0", of_enhance!(cache_entries), "0"),
+    ("enhance.cache_ttl", "\"1m\"", of_enhance!(cache_ttl), "60s"),
+    ("enhance.default.enabled", "false", of_enhance!(default.enabled), "false"),
+    ("enhance.default.model", "\"m\"", of_enhance!(default.model), "\"m\""),
+    ("enhance.default.fallback", "[\"m\"]", of_enhance!(default.fallback), "[\"m\"]"),
+    ("enhance.default.system_prompt", "\"p\"", of_enhance!(default.system_prompt), "\"p\""),
+    ("enhance.default.temperature", "1", of_enhance!(default.temperature), "1.0"),
+    ("enhance.default.max_tokens", "5", of_enhance!(default.max_tokens), "5"),
+    ("enhance.default.privacy", "\"local\"", of_enhance!(default.privacy), "Local"),
+    ("enhance.clients.c.enabled", "false", |config| of_client(config, |rule| debug(&rule.enabled)), "false"),
+    ("enhance.clients.c.model", "\"m\"", |config| of_client(config, |rule| debug(&rule.model)), "\"m\""),
+    (
+        "enhance.clients.c.fallback",
+        "[\"m\"]",
+        |config| of_client(config, |rule| debug(&rule.fallback)),
+        "[\"m\"]",
+    ),
+    (
+        "enhance.clients.c.system_prompt",
+        "\"p\"",
+        |config| of_client(config, |rule| debug(&rule.system_prompt)),
+        "\"p\"",
+    ),
+    (
+        "enhance.clients.c.temperature",
+        "0.5",
+        |config| of_client(config, |rule| debug(&rule.temperature)),
+        "0.5",
+    ),
+    ("enhance.clients.c.max_tokens", "5", |config| of_client(config, |rule| debug(&rule.max_tokens)), "5"),
+    (
+        "enhance.clients.c.privacy",
+        "\"none\"",
+        |config| of_client(config, |rule| debug(&rule.privacy)),
+        "None",
+    ),
     ("services.s.enabled", "false", of_service!(enabled), "false"),
     ("services.s.url", "\"https://c/api\"", of_service!(url), "\"https://c/api\""),
     ("services.s.headers.X-Key", "\"v\"", |config| show_headers(&config.services[0].headers), "x-key=v"),
@@ -239,6 +284,12 @@ fn every_default_in_the_list_is_what_holds() {
     assert_eq!(server.health.interval.map(|every| every.as_secs()), Some(10));
     assert_eq!((server.health.misses, server.health.hits, server.breaker.failures), (3, 1, 3));
     assert_eq!((server.breaker.open.as_secs(), server.breaker.half_open_max_calls), (30, 1));
+    let enhance = &loaded.config.enhance;
+    assert_eq!(
+        (enhance.timeout.as_secs(), enhance.cache_entries, enhance.cache_ttl.as_secs()),
+        (120, 500, 7_200)
+    );
+    assert_eq!((enhance.default.temperature.get(), enhance.default.max_tokens), (0.3, 500));
     let service = &loaded.config.services[0];
     let connections =
         [gateway.max_service_connections, service.max_connections, service.max_idle_connections];

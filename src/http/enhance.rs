@@ -1,0 +1,143 @@
+//! The pages of prompt enhancement, at our own paths and at AgentHub's.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+
+use crate::config::Privacy;
+use crate::enhance::{Ask, Enhanced, Enhancer};
+use crate::supervisor::State as ServiceState;
+
+/// Who asks, for the choice of a rule. It is what the client says of itself, and gives it no rights.
+const CLIENT_NAME: &str = "x-client-name";
+
+/// The pages.
+pub fn enhance_pages(enhancer: Enhancer, max_body: usize) -> Router {
+    Router::new()
+        .route("/enhance", post(own))
+        .route("/enhance/stats", get(own_statistics))
+        .route("/enhance/reset", post(reset))
+        .route("/ollama/enhance", post(agenthub))
+        .route("/ollama/stats", get(agenthub_statistics))
+        .route("/ollama/reset", post(reset))
+        .layer(DefaultBodyLimit::max(max_body))
+        .with_state(enhancer)
+}
+
+async fn own(State(enhancer): State<Enhancer>, headers: HeaderMap, body: Bytes) -> Response {
+    let ask = match ask(&headers, &body) {
+        Ok(ask) => ask,
+        Err(text) => return bad(text),
+    };
+    let original = ask.prompt.clone();
+    let done = enhancer.enhance(ask).await;
+    let mut answer = common(&original, &done);
+    answer["prompt"] = json!(&*done.prompt);
+    answer["enhanced"] = json!(done.model.is_some());
+    answer["reason"] = json!(done.reason.as_deref());
+    page(&answer)
+}
+
+/// AgentHub's answer: `enhanced` is the text there.
+async fn agenthub(State(enhancer): State<Enhancer>, headers: HeaderMap, body: Bytes) -> Response {
+    let ask = match ask(&headers, &body) {
+        Ok(ask) => ask,
+        Err(text) => return bad(text),
+    };
+    let original = ask.prompt.clone();
+    let done = enhancer.enhance(ask).await;
+    let mut answer = common(&original, &done);
+    answer["enhanced"] = json!(&*done.prompt);
+    answer["was_enhanced"] = json!(*done.prompt != *original);
+    answer["error"] = json!(done.reason.as_deref());
+    page(&answer)
+}
+
+fn common(original: &str, done: &Enhanced) -> Value {
+    json!({ "original": original, "model": done.model.as_deref(), "cached": done.cached })
+}
+
+/// Reads what is asked for; the error is a sentence for the client.
+fn ask(headers: &HeaderMap, body: &[u8]) -> Result<Ask, String> {
+    let body: Value =
+        serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))?;
+    let text = |field: &str| match &body[field] {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text.clone())),
+        _ => Err(format!("`{field}` must be a string")),
+    };
+    let privacy = match text("privacy")? {
+        None => None,
+        Some(word) => Some(Privacy::parse(&word).ok_or_else(|| {
+            let known = Privacy::ALL.map(Privacy::as_str).join(", ");
+            format!("`privacy` must be one of {known}")
+        })?),
+    };
+    let bypass_cache = match &body["bypass_cache"] {
+        Value::Null => false,
+        Value::Bool(bypass) => *bypass,
+        _ => return Err("`bypass_cache` must be true or false".to_owned()),
+    };
+    let named = headers.get(CLIENT_NAME).and_then(|name| name.to_str().ok()).map(str::to_owned);
+    Ok(Ask {
+        prompt: text("prompt")?.ok_or("`prompt` is missing")?,
+        client: text("client")?.or(named),
+        privacy,
+        bypass_cache,
+    })
+}
+
+async fn own_statistics(State(enhancer): State<Enhancer>) -> Response {
+    let now = enhancer.statistics();
+    page(&json!({
+        "enhanced": now.enhanced,
+        "cached": now.cached,
+        "shared": now.shared,
+        "untouched": now.untouched,
+        "refused": now.refused,
+        "failed": now.failed,
+        "cache": { "size": now.cache_size, "max_size": now.cache_max, "evicted": now.cache_evicted },
+        "breaker": now.breaker,
+    }))
+}
+
+async fn agenthub_statistics(State(enhancer): State<Enhancer>) -> Response {
+    let now = enhancer.statistics();
+    let misses = now.enhanced + now.shared + now.failed + now.refused;
+    let asked = now.cached + misses;
+    let rate = if asked == 0 { 0.0 } else { now.cached as f64 / asked as f64 };
+    let healthy = enhancer
+        .service()
+        .is_some_and(|service| matches!(service.status().borrow().state, ServiceState::Ready { .. }));
+    page(&json!({
+        "cache": {
+            "hits": now.cached,
+            "misses": misses,
+            "size": now.cache_size,
+            "max_size": now.cache_max,
+            "evictions": now.cache_evicted,
+            "hit_rate": rate,
+        },
+        "circuit_breaker": { "state": now.breaker, "total_failures": now.failed, "total_successes": now.enhanced },
+        "ollama_healthy": healthy,
+    }))
+}
+
+async fn reset(State(enhancer): State<Enhancer>) -> Response {
+    enhancer.reset();
+    page(&json!({ "message": "Enhancement service reset" }))
+}
+
+fn page(value: &Value) -> Response {
+    ([(CONTENT_TYPE, "application/json")], format!("{value}\n")).into_response()
+}
+
+fn bad(text: String) -> Response {
+    let body = json!({ "error": "invalid_request", "message": text });
+    (StatusCode::BAD_REQUEST, [(CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+}
