@@ -60,7 +60,9 @@ pub async fn answer(
         match sort(element) {
             Element::Request(message, params) => requests.push(Ok((message, params))),
             Element::Wrong(reply) => requests.push(Err(reply)),
-            Element::Notification(message, params) => notification(&message, &params, &session),
+            Element::Notification(message, params) => {
+                notification(front, &endpoint, (&message, &params), &session).await
+            }
             Element::Response(message) => drop(session.answer(message)),
         }
     }

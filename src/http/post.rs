@@ -106,9 +106,13 @@ impl Inbound<'_> {
 async fn modern(inbound: Inbound<'_>) -> FrontResponse {
     match inbound.message.kind() {
         Kind::Request => {}
-        // Nothing that a modern client can announce over HTTP concerns anybody (2026-07-28: "defines no
-        // client-to-server notifications over Streamable HTTP").
-        Kind::Notification => return reply::status(StatusCode::ACCEPTED),
+        // The core knows none (2026-07-28: "defines no client-to-server notifications over Streamable HTTP");
+        // extensions may.
+        Kind::Notification => {
+            let Inbound { front, endpoint, message, params, .. } = &inbound;
+            front.router.pass_notification(endpoint, message, params, Era::Modern).await;
+            return reply::status(StatusCode::ACCEPTED);
+        }
         Kind::Result | Kind::Error => {
             let error = Error::new(
                 ErrorKind::InvalidRequest,
@@ -151,7 +155,8 @@ async fn legacy(inbound: Inbound<'_>) -> FrontResponse {
     match inbound.message.kind() {
         Kind::Request => {}
         Kind::Notification => {
-            notification(&inbound.message, &inbound.params, &session);
+            let Inbound { front, endpoint, message, params, .. } = &inbound;
+            notification(front, endpoint, (message, params), &session).await;
             return reply::status(StatusCode::ACCEPTED);
         }
         Kind::Result | Kind::Error => {
@@ -218,7 +223,13 @@ async fn subscription(inbound: Inbound<'_>, session: &Session, id: RawId) -> Rep
 }
 
 /// Takes a notification of a legacy client.
-pub(super) fn notification(message: &Message, params: &Params, session: &Session) {
+pub(super) async fn notification(
+    front: &Front,
+    endpoint: &Endpoint,
+    (message, params): (&Message, &Params),
+    session: &Session,
+) {
+    front.router.pass_notification(endpoint, message, params, Era::Legacy).await;
     if message.method() == method::CANCELLED
         && let Some(span) = params.request_id.clone()
         && let Some(id) = RawId::new(message.slice(span))

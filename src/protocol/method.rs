@@ -41,6 +41,8 @@ methods! {
     COMPLETE = "completion/complete";
     /// Legacy: the lowest log level that the session wants.
     SET_LEVEL = "logging/setLevel";
+    /// The client's roots have changed.
+    ROOTS_CHANGED = "notifications/roots/list_changed";
     /// Withdraws a request.
     CANCELLED = "notifications/cancelled";
     /// Reports progress of a request.
@@ -80,6 +82,9 @@ methods! {
 /// Methods of earlier versions that the modern era has removed (specification 2026-07-28, changelog).
 pub const REMOVED_IN_MODERN: [&str; 7] =
     [INITIALIZE, PING, SET_LEVEL, SUBSCRIBE, UNSUBSCRIBE, TASKS_LIST, TASKS_RESULT];
+
+/// Notifications of a client that end at the gateway: they are about its own session, calls and questions.
+pub const ENDING_HERE: [&str; 4] = [INITIALIZED, CANCELLED, PROGRESS, ROOTS_CHANGED];
 
 /// Methods whose modern requests carry `Mcp-Name`: the three of the core, and those of the tasks extension, which
 /// name a task.

@@ -9,14 +9,14 @@ use tracing::debug;
 use crate::base::{Era, Error, ErrorKind, Level, SealKey, Version};
 use crate::catalog::{CatalogHandle, Introduction, View};
 use crate::protocol::params::key;
-use crate::protocol::{method, params};
+use crate::protocol::{Message, Params, method, params};
 use crate::supervisor::{Fleet, ServerHandle, Subscription};
 use crate::telemetry::{MethodLabel, Outcome, RequestMetrics};
 use crate::upstream::ListKind;
 
 use super::call::ClientCall;
 use super::limit::Gate;
-use super::prepare::Round;
+use super::prepare::{self, Round};
 use super::reads::{Look, Reads};
 use super::request::{Answer, Endpoint, Reply, Request};
 use super::resolve::{self, Target};
@@ -112,6 +112,19 @@ impl Router {
             r#"{{"protocolVersion":"{version}","capabilities":{},"serverInfo":{}{instructions}}}"#,
             intro.legacy, intro.server_info
         ))
+    }
+
+    /// Passes on what a client announces at a server's own endpoint, if it is nothing that ends here. A server that is
+    /// not up misses it, as it would on any connection that is not there.
+    pub async fn pass_notification(&self, endpoint: &Endpoint, message: &Message, params: &Params, era: Era) {
+        let Endpoint::Server(server) = endpoint else { return };
+        let Some(live) = server.live().filter(|_| !method::ENDING_HERE.contains(&message.method())) else {
+            return;
+        };
+        let text = prepare::notification(message, params, (era, live.peer.era()));
+        if let Err(fault) = live.link.notify(text).await {
+            debug!(method = message.method(), error = %fault.error, "a notification was not delivered");
+        }
     }
 
     /// Subscribes to the resource that a request of a legacy client names.

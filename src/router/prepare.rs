@@ -6,9 +6,9 @@ use http::{HeaderName, HeaderValue};
 use crate::base::{Era, Level, Version};
 use crate::protocol::params::key;
 use crate::protocol::trace::{Trace, Unfit, is_trace_field};
-use crate::protocol::{Patch, Splice, method, skim, translate};
+use crate::protocol::{Message, Params, Patch, Splice, method, skim, translate};
 use crate::supervisor::Live;
-use crate::upstream::{Link, Outgoing, own_info};
+use crate::upstream::{Link, Outgoing, own_info, own_meta};
 
 use super::request::Request;
 use super::resolve::Target;
@@ -42,7 +42,7 @@ pub(super) fn outgoing(request: &Request, target: &Target, live: &Live, round: &
     // Of two contexts none is mixed into the other.
     let drops = |name: &str| unfit.drops(name) || (!trace.is_empty() && is_trace_field(name));
     let behind = message.method_span().map_or(0, |span| span.end + 1);
-    let own_meta = |splice: &mut Splice| {
+    let same_era = |splice: &mut Splice| {
         if traced.is_some() || !trace.is_empty() {
             let added = (&*trace, target.dropped);
             translate::meta(splice, message.as_str(), &request.params, behind, added, drops);
@@ -67,14 +67,14 @@ pub(super) fn outgoing(request: &Request, target: &Target, live: &Live, round: &
             if let (Some(span), Some(state)) = (&request.params.request_state, &round.state) {
                 splice.replace(span.clone(), state.clone());
             }
-            own_meta(&mut splice);
+            same_era(&mut splice);
         }
         (Era::Modern, Era::Legacy) => {
             let drops = |name: &str| drops(name) || translate::is_modern_field(name);
             let added = (&*trace, target.dropped);
             translate::meta(&mut splice, message.as_str(), &request.params, behind, added, drops);
         }
-        (Era::Legacy, Era::Legacy) => own_meta(&mut splice),
+        (Era::Legacy, Era::Legacy) => same_era(&mut splice),
     }
     let method = message.method_span().map(|span| message.slice(span)).unwrap_or_default();
     let name = target.name.clone().filter(|_| method::is_named(message.method()));
@@ -93,6 +93,25 @@ fn headers(request: &Request, target: &Target, live: &Live) -> Vec<(HeaderName, 
     let others = request.headers.iter().flatten();
     headers.extend(others.filter(|(name, _)| mirrors.is_none_or(|mirrors| !mirrors.covers(name))).cloned());
     headers
+}
+
+/// A client's notification as a server of its era takes it.
+pub(super) fn notification(message: &Message, params: &Params, (from, to): (Era, Era)) -> Bytes {
+    if from == to {
+        return message.text().clone();
+    }
+    let mut splice = Splice::new(message.text().clone());
+    let behind = message.method_span().map_or(0, |span| span.end + 1);
+    let (text, ours) = (message.as_str(), own_meta());
+    match to {
+        Era::Legacy => {
+            translate::meta(&mut splice, text, params, behind, ("", None), translate::is_modern_field)
+        }
+        Era::Modern => {
+            translate::request_to_modern(&mut splice, text, params, behind, (&ours, ""), |_| false)
+        }
+    }
+    splice.to_bytes(0)
 }
 
 /// What a request carries beyond its first round.

@@ -272,11 +272,10 @@ impl StdioLink {
             }
             other => {
                 if let Some(kind) = ListKind::of_notification(other) {
-                    self.signals.list_changed(kind);
-                } else {
-                    debug!(server = %self.name, method = other, "a notification without a party");
+                    return self.signals.list_changed(kind);
                 }
-                return;
+                // What nobody here knows is treated like a log line: the only call in flight may know it.
+                self.pending.sole_client()
             }
         };
         let dropped = match party {

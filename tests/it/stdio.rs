@@ -72,6 +72,22 @@ async fn a_question_reaches_the_client_and_its_answer_the_server() {
 }
 
 #[tokio::test]
+async fn a_batch_of_the_version_that_has_them_is_answered_as_one() {
+    let mut pipe = Pipe::own(&demo("demo"), &[]);
+    let params = json!({ "protocolVersion": "2025-03-26", "capabilities": {}, "clientInfo": { "name": "it", "version": "1" } });
+    assert_eq!(pipe.request(0, "initialize", params).await["result"]["protocolVersion"], "2025-03-26");
+    pipe.say(r#"[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","id":"2","method":"ping"}]"#)
+        .await;
+    let mut answers = Vec::new();
+    while answers.len() < 2 {
+        let line: Value = serde_json::from_str(&pipe.line().await.expect("a line")).unwrap();
+        answers.extend(line.as_array().cloned().unwrap_or_else(|| vec![line]));
+    }
+    let ids: Vec<&Value> = answers.iter().map(|answer| &answer["id"]).collect();
+    assert!(ids.contains(&&json!(1)) && ids.contains(&&json!("2")), "{answers:?}");
+}
+
+#[tokio::test]
 async fn clients_on_pipes_hear_of_changes_in_the_way_of_their_era() {
     let gateway = Gateway::start(&scripted("s", &[])).await;
     let mut old = Pipe::to(&gateway, &[]);
