@@ -3,6 +3,7 @@
 mod defaults;
 mod enhance;
 mod gateway;
+mod import;
 mod replay;
 mod servers;
 mod services;
@@ -153,8 +154,15 @@ const fn remote(path: &'static str, kind: Kind, default: KeyDefault, doc: &'stat
 }
 
 /// The sections, in the order in which they are documented.
-const SECTIONS: &[&[KeyDoc]] =
-    &[gateway::ROWS, replay::ROWS, defaults::ROWS, servers::ROWS, services::ROWS, enhance::ROWS];
+const SECTIONS: &[&[KeyDoc]] = &[
+    import::ROWS,
+    gateway::ROWS,
+    replay::ROWS,
+    defaults::ROWS,
+    servers::ROWS,
+    services::ROWS,
+    enhance::ROWS,
+];
 
 /// Every key there is.
 pub fn keys() -> impl Iterator<Item = &'static KeyDoc> {

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::build;
+use super::document::FileLayer;
 use super::faults::{Collector, Faults};
 use super::files::{self, Files};
 use super::given;
+use super::imports;
 use super::inputs::Sources;
-use super::layers::Place;
+use super::layers::{Layer, Place};
 use super::model::{Config, Origin};
 use super::references::Scope;
 use super::source::SourceMap;
@@ -54,13 +56,20 @@ pub fn load(sources: Sources) -> Result<Loaded, Faults> {
 /// [`load`] with another place for the system's file.
 pub(super) fn load_with(sources: &Sources, system_file: &Path) -> Result<Loaded, Faults> {
     let mut faults = Collector::default();
-    let Files { origin, layers, paths } = files::read(sources, system_file, &mut faults);
+    let Files { origin, layers, mut paths } = files::read(sources, system_file, &mut faults);
     let env = given::from_env(&sources.env, &mut faults);
     let flags = given::from_flags(&sources.flags, &mut faults);
     let mut built = None;
     // Without every file, what is missing cannot be told from what could not be read.
-    if let Some(files) = layers {
+    if let Some(mut files) = layers {
         let scope = scope(sources, &origin);
+        let ours: Vec<&Layer> = files.iter().map(|file| &file.layer).chain([&env, &flags]).collect();
+        let (mut imported, imports) = imports::read(sources, &scope, &ours, &mut faults);
+        // Ours are stronger, and stand first: of two servers with one resource the first answers.
+        let servers = imported.iter_mut().flat_map(|layer| std::mem::take(&mut layer.servers)).collect();
+        files.splice(0..0, imported);
+        files.push(FileLayer { servers, ..FileLayer::default() });
+        paths.extend(imports);
         built = build::build(build::Input { sources, origin, paths, files, env, flags, scope }, &mut faults);
     }
     match (built, faults.finish()) {

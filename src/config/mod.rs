@@ -23,6 +23,7 @@ mod faults;
 mod files;
 pub mod foreign;
 mod given;
+mod imports;
 mod inputs;
 mod keys;
 mod layers;

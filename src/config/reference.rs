@@ -82,13 +82,17 @@ pub fn reference() -> String {
         }
     }
     for (table, rows) in tables {
-        page += &format!("\n## `[{table}]`\n\n");
+        page += &match table.as_str() {
+            "" => "\n## Before the first table\n\n".to_owned(),
+            table => format!("\n## `[{table}]`\n\n"),
+        };
         if let Some((_, about)) = TABLES.iter().find(|(name, _)| *name == table) {
             page += &format!("{about}\n\n");
         }
         page += "| key | value | default | what it is for |\n| --- | --- | --- | --- |\n";
         for doc in rows {
-            let key = written(doc.path).split_off(table.len() + 1);
+            let key = written(doc.path);
+            let key = key.strip_prefix(&table).map_or(key.as_str(), |key| key.trim_start_matches('.'));
             page += &format!("| `{key}` | {} | {} | {} |\n", value(doc), default(doc), what(doc));
         }
     }
@@ -107,7 +111,8 @@ fn table_of(doc: &KeyDoc) -> String {
         [.., "*"] => segments.len().saturating_sub(2),
         _ => segments.len().saturating_sub(1),
     };
-    written(&segments[..depth.max(1)].join("."))
+    // A key of its own stands in no table; one in which any name may stand is never at the top.
+    written(&segments[..if segments.len() > 1 { depth.max(1) } else { 0 }].join("."))
 }
 
 fn value(doc: &KeyDoc) -> String {

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use crate::config::foreign::{self, Foreign, Unreadable};
 
 use super::credentials::{self, Lifted, Taken};
-use super::toml;
 
 /// What was made of some files.
 #[derive(Debug, Default)]
@@ -29,7 +28,7 @@ pub fn import(files: &[(PathBuf, String)]) -> Imported {
     let (mut names, mut taken) = (BTreeSet::new(), Taken::new());
     for (path, text) in files {
         match foreign::read(path, text) {
-            Ok(foreign) => imported.take(path, foreign, &mut names, &mut taken),
+            Ok(read) => imported.take(path, read, &mut names, &mut taken),
             Err(error @ (Unreadable::Syntax(_) | Unreadable::NoServers(_))) => {
                 imported.refused.push((path.display().to_string(), error.to_string()));
             }
@@ -39,14 +38,14 @@ pub fn import(files: &[(PathBuf, String)]) -> Imported {
 }
 
 impl Imported {
-    fn take(&mut self, path: &Path, foreign: Foreign, names: &mut BTreeSet<String>, taken: &mut Taken) {
-        let Foreign { flavor, entries, refused } = foreign;
+    fn take(&mut self, path: &Path, read: Foreign, names: &mut BTreeSet<String>, taken: &mut Taken) {
+        let Foreign { flavor, entries, refused } = read;
         if !self.text.is_empty() {
             self.text.push('\n');
         }
-        toml::comment(&mut self.text, &format!("From {} ({flavor}).", path.display()));
+        foreign::comment(&mut self.text, &format!("From {} ({flavor}).", path.display()));
         for (name, why) in refused {
-            toml::comment(&mut self.text, &format!("{name:?} was left out: {why}"));
+            foreign::comment(&mut self.text, &format!("{name:?} was left out: {why}"));
             self.refused.push((format!("{}: {name}", path.display()), why));
         }
         for mut entry in entries {
@@ -54,12 +53,16 @@ impl Imported {
             // The same name in two files: two tables of one name would be no TOML.
             if !names.insert(entry.name.clone()) {
                 let why = "another file has a server of this name; rename one of the two".to_owned();
-                toml::comment(&mut self.text, &format!("{:?} was left out: {why}", entry.was));
+                foreign::comment(&mut self.text, &format!("{:?} was left out: {why}", entry.was));
                 self.refused.push((format!("{}: {}", path.display(), entry.was), why));
                 continue;
             }
             let lifted = credentials::lift(&mut entry, taken);
-            self.text.push_str(&toml::entry(&entry, &lifted));
+            let told = |one: &Lifted| {
+                format!("the credential in {} is now the variable {}; set it", one.place, one.variable)
+            };
+            let told: Vec<String> = lifted.iter().map(told).collect();
+            self.text.push_str(&foreign::toml_of(&entry, &told));
             self.servers += 1;
             lifted.iter().for_each(|one| self.keep(one));
         }

@@ -15,7 +15,6 @@ mod doctor_host;
 mod doctor_servers;
 mod finding;
 mod import;
-mod toml;
 
 pub use clients::{Client, Platform};
 pub use connect::{Connected, Endpoint, Refused, backup_of, connect};

@@ -10,8 +10,10 @@ mod fields;
 mod file;
 mod flavor;
 mod keys;
+mod toml;
 mod variables;
 
 pub use entry::{Entry, Reached};
 pub use file::{Foreign, Unreadable, read};
 pub use flavor::Flavor;
+pub use toml::{comment, toml_of};

@@ -68,6 +68,12 @@ const ROWS: &[Row] = &[
     ),
     ("gateway.allowed_hosts", "[\"Mcp.example\"]", of_gateway!(allowed_hosts), "[\"mcp.example\"]"),
     ("gateway.allow_unauthenticated", "true", of_gateway!(allow_unauthenticated), "true"),
+    (
+        "import",
+        concat!("[\"", env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/clients/raycast/servers.json\"]"),
+        |config| format!("{:?}", config.servers.iter().map(|server| &server.name).collect::<Vec<_>>()),
+        "[\"a\", \"b\", \"agenthub\"]",
+    ),
     ("gateway.max_body", "\"1MiB\"", of_gateway!(max_body), "1048576"),
     ("gateway.max_sessions", "5", of_gateway!(max_sessions), "5"),
     ("gateway.session_ttl", "\"5m\"", of_gateway!(session_ttl), "300s"),

@@ -8,6 +8,7 @@ mod faults_of_keys;
 mod faults_of_servers;
 mod faults_of_values;
 mod faults_together;
+mod imports;
 mod keys;
 mod pages;
 mod precedence;

@@ -5,21 +5,13 @@ use std::time::Duration;
 
 use toml_edit::Value;
 
-use crate::config::foreign::{Entry, Reached};
+use super::entry::{Entry, Reached};
 
-use super::credentials::Lifted;
-
-/// One entry, to stand in `gateway.toml` or in a file of its own beside it.
-pub(super) fn entry(entry: &Entry, lifted: &[Lifted]) -> String {
+/// One entry as TOML, with its notes and these as comments.
+pub fn toml_of(entry: &Entry, more: &[String]) -> String {
     let mut out = String::new();
-    for note in &entry.notes {
+    for note in entry.notes.iter().chain(more) {
         comment(&mut out, note);
-    }
-    for one in lifted {
-        comment(
-            &mut out,
-            &format!("the credential in {} is now the variable {}; set it", one.place, one.variable),
-        );
     }
     if matches!(entry.reached, Reached::Url { sse: true, .. }) {
         comment(&mut out, "it speaks the HTTP+SSE transport of 2024-11-05, which is found out by itself");
@@ -80,8 +72,8 @@ fn rest(out: &mut String, entry: &Entry) {
     }
 }
 
-/// A comment of one line: a line end in what another program's file says must not begin a key here.
-pub(super) fn comment(out: &mut String, text: &str) {
+/// Adds a comment of one line: a line end in what another program's file says must not begin a key here.
+pub fn comment(out: &mut String, text: &str) {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let _ = writeln!(out, "# {line}");
 }
@@ -111,7 +103,7 @@ fn key(name: &str) -> String {
 }
 
 /// The largest unit that loses nothing.
-pub(super) fn length(time: Duration) -> String {
+fn length(time: Duration) -> String {
     let ms = time.as_millis().max(1);
     match ms {
         ms if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
