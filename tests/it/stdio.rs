@@ -141,14 +141,22 @@ async fn a_withdrawn_call_is_withdrawn_at_the_server_and_never_answered() {
 #[tokio::test]
 async fn the_end_of_the_input_lets_calls_finish_and_leaves_no_process() {
     let name = unique_name();
-    let config = format!("[gateway]\nshutdown_grace = \"2s\"\n{}", marked(&scripted("s", &[]), &name));
+    let config = format!("[gateway]\nshutdown_grace = \"1m\"\n{}", marked(&scripted("s", &[]), &name));
     let mut pipe = Pipe::own(&config, &[]);
     pipe.open().await;
     eventually("the server has been started", || async { (!alive(&name).is_empty()).then_some(()) }).await;
     pipe.send(1, "tools/call", call("s__sleep", json!({ "ms": 300 }))).await;
-    pipe.send(2, "tools/call", call("s__hang", json!({}))).await;
     pipe.close();
     assert_eq!(text_of(&pipe.answer(1).await), "slept");
+    assert!(pipe.ended().await.success());
+    none_left(&name).await;
+
+    // A call that does not finish is ended with a word.
+    let config = format!("[gateway]\nshutdown_grace = \"100ms\"\n{}", marked(&scripted("s", &[]), &name));
+    let mut pipe = Pipe::own(&config, &[]);
+    pipe.open().await;
+    pipe.send(2, "tools/call", call("s__hang", json!({}))).await;
+    pipe.close();
     let hung = pipe.answer(2).await;
     assert_eq!(code_of(&hung), -31503, "{hung}");
     assert!(pipe.ended().await.success());
