@@ -1,12 +1,15 @@
 //! From a checked configuration to a running gateway, and back.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -14,20 +17,23 @@ use tracing::{info, warn};
 use crate::base::ServerName;
 use crate::base::seal::SealKey;
 use crate::catalog::CatalogHandle;
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, Loaded, LogFormat, Sources};
 use crate::enhance::Enhancer;
 use crate::http::{self, Front, OriginRules};
-use crate::platform;
+use crate::platform::{self, Notifier};
 use crate::router::Router;
 use crate::session::{Hub, Keep, SessionOptions, Sessions};
 use crate::store::{self, Store};
 use crate::supervisor::{Fleet, FleetOptions, Services, ServicesOptions, Surroundings};
-use crate::telemetry::{self, Format, LogGuard, LogOptions, MetricsHandle, Recorder, names};
+use crate::telemetry::{self, Format, LogFilter, LogGuard, LogOptions, MetricsHandle, Recorder, names};
 
 use super::banner::banner;
 use super::failure::Failure;
+use super::live::Live;
 use super::pipes;
+use super::reload::Reloader;
 use super::stop::Stop;
+use super::watchdog;
 
 /// The file of the key that seals session ids.
 const KEY_FILE: &str = "seal.key";
@@ -47,8 +53,11 @@ pub enum Face {
 }
 
 /// Runs the gateway until it is told to stop. `say` prints to the person at the terminal.
-pub fn run(config: Config, face: Face, say: impl Fn(&str)) -> Result<(), Failure> {
-    let log = telemetry::init(&LogOptions {
+pub fn run(loaded: Loaded, sources: Sources, face: Face, say: impl Fn(&str)) -> Result<(), Failure> {
+    let config = &loaded.config;
+    // Before there are threads: it takes variables away.
+    let inherited = platform::inherited_listener()?;
+    let (log, filter) = telemetry::init(&LogOptions {
         filter: config.gateway.log.filter.clone(),
         format: match config.gateway.log.format {
             LogFormat::Text => Format::Text,
@@ -62,7 +71,8 @@ pub fn run(config: Config, face: Face, say: impl Fn(&str)) -> Result<(), Failure
         .thread_name("trunkline")
         .build()?;
     let log = Arc::new(log);
-    let ended = runtime.block_on(daemon(config, &face, files, Arc::clone(&log), say));
+    let given = Given { loaded, sources, files, inherited, log: Arc::clone(&log), filter };
+    let ended = runtime.block_on(daemon(given, &face, say));
     match face {
         // Blocking work that hangs (a dead network disk) must not keep the process.
         Face::Listener => runtime.shutdown_timeout(Duration::from_secs(1)),
@@ -73,21 +83,27 @@ pub fn run(config: Config, face: Face, say: impl Fn(&str)) -> Result<(), Failure
     ended
 }
 
-async fn daemon(
-    config: Config,
-    face: &Face,
+/// What the daemon is given before there is a runtime.
+struct Given {
+    loaded: Loaded,
+    sources: Sources,
+    /// The limit on open files.
     files: Option<u64>,
+    /// The service manager's socket.
+    inherited: Option<std::net::TcpListener>,
     log: Arc<LogGuard>,
-    say: impl Fn(&str),
-) -> Result<(), Failure> {
+    filter: LogFilter,
+}
+
+async fn daemon(given: Given, face: &Face, say: impl Fn(&str)) -> Result<(), Failure> {
+    let Given { loaded, sources, files, inherited, log, filter } = given;
+    let config = loaded.config.clone();
     let gateway = &config.gateway;
+    let notifier = Notifier::of_process();
     let stop = Stop::on_signals()?;
+    let mut hangups = signal(SignalKind::hangup())?;
     let listener = match face {
-        Face::Listener => Some(
-            TcpListener::bind(gateway.listen)
-                .await
-                .map_err(|reason| Failure::Listen { address: gateway.listen, reason })?,
-        ),
+        Face::Listener => Some(listener(gateway.listen, inherited).await?),
         Face::Pipes(_) => None,
     };
     let address = listener.as_ref().map_or(Ok(gateway.listen), TcpListener::local_addr)?;
@@ -112,6 +128,19 @@ async fn daemon(
     // goes on being asked while we serve.
     let _ = tokio::time::timeout(RECALL_WAIT, &mut recall).await;
     tokio::spawn(front.sessions.clone().reap_until(stop.asked.clone()));
+    let live = Live { front: Arc::clone(&front), log: filter };
+    let reloader = Reloader::new(sources, loaded, live, notifier.clone());
+    let on_hangup = reloader.clone();
+    let reloads = tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            on_hangup.reload("SIGHUP").await;
+        }
+    });
+    tokio::spawn(reloader.clone().watch(stop.asked.clone()));
+    if let Some(granted) = platform::watchdog_interval().filter(|_| notifier.is_heard()) {
+        let (router, reloader) = (front.router.clone(), reloader.clone());
+        tokio::spawn(watchdog::run(router, reloader, notifier.clone(), granted, stop.asked.clone()));
+    }
     let serving = match (listener, face) {
         (Some(listener), _) => {
             say(&banner(&config, address));
@@ -126,8 +155,11 @@ async fn daemon(
         )),
         (None, Face::Listener) => return Ok(()),
     };
+    notifier.ready(&reloader.status());
     stop.asked.cancelled().await;
-    drain(&front, gateway.shutdown_grace, serving, &stop).await;
+    notifier.stopping();
+    reloads.abort();
+    drain(&front, reloader.config().await.gateway.shutdown_grace, serving, &stop).await;
     // A second signal does not wait for anybody's grace; the keepers see to it that no child is left.
     services.shutdown().await;
     let _ = stop.insisted.run_until_cancelled(fleet.shutdown()).await;
@@ -138,9 +170,27 @@ async fn daemon(
     Ok(())
 }
 
+/// The service manager's socket, or one of our own.
+async fn listener(
+    configured: SocketAddr,
+    inherited: Option<std::net::TcpListener>,
+) -> Result<TcpListener, Failure> {
+    let Some(inherited) = inherited else {
+        let bound = TcpListener::bind(configured).await;
+        return bound.map_err(|reason| Failure::Listen { address: configured, reason });
+    };
+    let socket = inherited.local_addr()?;
+    let open = |address: SocketAddr| !address.ip().to_canonical().is_loopback();
+    // What the configuration demands of an open address has been checked for that address only.
+    if open(socket) && !open(configured) {
+        return Err(Failure::Socket { socket, configured });
+    }
+    Ok(TcpListener::from_std(inherited)?)
+}
+
 fn build_front(
     config: &Config,
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     (fleet, services): (&Fleet, &Services),
     store: &Store,
     key: SealKey,
@@ -185,7 +235,7 @@ fn build_front(
         sessions,
         hub,
         rules: OriginRules::new(address, gateway.allowed_origins.clone(), gateway.allowed_hosts.clone()),
-        max_body,
+        max_body: AtomicUsize::new(max_body),
         calls: TaskTracker::new(),
         abort: CancellationToken::new(),
     })

@@ -21,6 +21,16 @@ pub enum Failure {
         /// What the system says.
         reason: std::io::Error,
     },
+    /// The service manager's socket is open to others than the configuration says.
+    #[error(
+        "the socket that the service manager has opened listens on {socket}, which others can reach, and gateway.listen is {configured}; write the same address in both (ListenStream= of the socket's unit)"
+    )]
+    Socket {
+        /// The socket's address.
+        socket: SocketAddr,
+        /// The configured address.
+        configured: SocketAddr,
+    },
     /// The folder for our own files cannot be made.
     #[error("cannot use the folder '{}' for the gateway's own files: {reason}; choose another with `--data-dir` or gateway.data_dir", .path.display())]
     DataDir {

@@ -1,14 +1,18 @@
 //! The daemon: builds the floors in order, listens, and takes everything down again in order.
 //!
 //! Nothing below knows this room. It promises that listening does not wait for any server, that a stop lets calls in
-//! flight finish within their grace, and that no child outlives it.
+//! flight finish within their grace, that no child outlives it, and that a reload changes what has changed and nothing else.
 
 mod banner;
 mod daemon;
 mod failure;
+mod live;
 mod pipes;
+mod reload;
 mod stop;
+mod watchdog;
 
 pub use daemon::{Face, run};
 pub use failure::Failure;
 pub use pipes::{Connect, connect};
+pub use reload::{Refused, Reloaded, Reloader, Summary};

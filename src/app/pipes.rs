@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
@@ -42,7 +43,7 @@ pub(super) async fn serve(front: Arc<Front>, server: Option<ServerName>, grace: 
         _ = tokio::time::timeout(FIRST_LISTS, first_lists(&fleet)) => {}
         () = stop.asked.cancelled() => {}
     }
-    let max_line = front.max_body;
+    let max_line = front.max_body.load(Ordering::Relaxed);
     let principal = Principal::named(STARTER);
     let gateway = Gateway::new(path.parse().unwrap_or_default(), HeaderMap::new(), move |request| {
         let answering = inside(Arc::clone(&front), principal.clone(), request);
@@ -60,7 +61,7 @@ const FIRST_LISTS: Duration = Duration::from_secs(5);
 
 /// Waits until every server has come up, or has been found unable to.
 async fn first_lists(fleet: &Fleet) {
-    for server in fleet.servers() {
+    for server in fleet.servers().iter() {
         // A status that nobody writes any more will not change.
         let _ = server.status().wait_for(|status| status.state != State::Starting).await;
     }
@@ -84,7 +85,7 @@ pub struct Connect {
 /// Bridges our own standard input and output to a gateway that runs elsewhere.
 pub fn connect(connect: Connect) -> Result<(), Failure> {
     // Whoever reads our log asked for a bridge and has a gateway with a log of its own.
-    let log = telemetry::init(&LogOptions { filter: "warn".to_owned(), format: Format::Text })?;
+    let (log, _) = telemetry::init(&LogOptions { filter: "warn".to_owned(), format: Format::Text })?;
     let url = endpoint(&connect)?;
     let client = HttpClient::new(&ClientOptions {
         https: url.scheme_str() == Some("https"),

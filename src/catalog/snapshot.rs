@@ -37,6 +37,12 @@ pub struct Changed {
     pub kinds: BTreeSet<ListKind>,
 }
 
+impl Changed {
+    fn all_of(server: &ServerName) -> Changed {
+        Changed { endpoint: Some(server.clone()), kinds: ListKind::ALL.into_iter().collect() }
+    }
+}
+
 /// The face of the room. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct CatalogHandle {
@@ -45,6 +51,7 @@ pub struct CatalogHandle {
     /// How often the fleet has changed, and how often by the time of the current snapshot.
     fleet: watch::Receiver<u64>,
     taken: watch::Sender<u64>,
+    name_limit: watch::Sender<usize>,
 }
 
 /// Building a snapshot of a large fleet takes milliseconds; a machine that needs longer than this is in worse trouble.
@@ -63,16 +70,35 @@ impl CatalogHandle {
             changes: broadcast::Sender::new(CHANGES),
             fleet: fleet.changes(),
             taken: watch::Sender::new(taken),
+            name_limit: watch::Sender::new(name_limit),
         };
-        let follower = handle.clone();
+        let (follower, mut limit) = (handle.clone(), handle.name_limit.subscribe());
         tokio::spawn(async move {
-            while let Some(Ok(())) = shutdown.run_until_cancelled(changes.changed()).await {
+            loop {
+                let changed = tokio::select! {
+                    changed = changes.changed() => changed,
+                    changed = limit.changed() => changed,
+                    () = shutdown.cancelled() => return,
+                };
+                if changed.is_err() {
+                    return;
+                }
                 let taken = *changes.borrow_and_update();
+                let name_limit = *limit.borrow_and_update();
                 follower.update(&fleet, name_limit);
                 follower.taken.send_replace(taken);
             }
         });
         handle
+    }
+
+    /// Takes another length of names; the lists follow.
+    pub fn set_name_limit(&self, name_limit: usize) {
+        self.name_limit.send_if_modified(|limit| {
+            let changed = *limit != name_limit;
+            *limit = name_limit;
+            changed
+        });
     }
 
     /// The snapshot of now.
@@ -106,10 +132,14 @@ impl CatalogHandle {
         let mut events = Vec::new();
         compare(None, &before.merged, &after.merged, &mut events);
         for (name, view) in &after.servers {
-            if let Some(old) = before.servers.get(name) {
-                compare(Some(name), old, view, &mut events);
+            match before.servers.get(name) {
+                Some(old) => compare(Some(name), old, view, &mut events),
+                None => events.push(Changed::all_of(name)),
             }
         }
+        // Who listens at the endpoint of a server that has gone looks again, and learns that.
+        let gone = before.servers.keys().filter(|name| !after.servers.contains_key(*name));
+        events.extend(gone.map(Changed::all_of));
         self.current.store(Arc::new(after));
         for event in events {
             // Nobody may be listening, which is fine.
@@ -125,6 +155,7 @@ fn renew(fleet: &Fleet, name_limit: usize, before: Option<&Catalog>) -> Catalog 
     let mut servers = HashMap::new();
     for source in &sources {
         let name = source.0.name().clone();
+        // An offer belongs to one server: that of its successor is another, be it the same word for word.
         let same = before.filter(|b| b.offers.get(&name).is_some_and(|offer| Arc::ptr_eq(offer, &source.1)));
         let view = match same.and_then(|before| before.servers.get(&name)) {
             Some(view) => Arc::clone(view),

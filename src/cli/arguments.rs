@@ -39,6 +39,14 @@ pub enum Command {
         #[command(subcommand)]
         command: Config,
     },
+    /// Print what a shell needs to complete these arguments.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    #[command(hide = true)]
+    Man,
     /// Run the built-in demo MCP server on stdin and stdout.
     DemoServer,
 }

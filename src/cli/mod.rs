@@ -7,6 +7,7 @@ mod arguments;
 mod configuration;
 pub mod exit;
 mod onboard;
+mod packaging;
 mod run;
 mod words;
 

@@ -12,6 +12,7 @@ use super::arguments::{Arguments, Command, Serve, Stdio};
 use super::configuration;
 use super::exit;
 use super::onboard;
+use super::packaging;
 use super::words::{fail, say};
 
 /// Runs the program.
@@ -26,6 +27,8 @@ pub fn main() -> ExitCode {
         Some(Command::Doctor(doctor)) => onboard::doctor(doctor, arguments.serve.config),
         Some(Command::Check(check)) => configuration::check(check, arguments.serve.config),
         Some(Command::Config { command }) => configuration::config(command, arguments.serve.config),
+        Some(Command::Completions { shell }) => packaging::completions(shell),
+        Some(Command::Man) => packaging::manual(),
         Some(Command::DemoServer) => demo_server(),
     }
 }
@@ -68,14 +71,14 @@ fn run_gateway(arguments: Serve, face: app::Face) -> ExitCode {
         Ok(sources) => sources,
         Err(error) => return fail(exit::FAILURE, &format!("cannot find out where this program is: {error}")),
     };
-    let loaded = match config::load(sources) {
+    let loaded = match config::load(sources.clone()) {
         Ok(loaded) => loaded,
         Err(faults) => {
             say(&faults.to_string());
             return ExitCode::from(exit::CONFIGURATION);
         }
     };
-    match app::run(loaded.config, face, say) {
+    match app::run(loaded, sources, face, say) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => fail(exit::FAILURE, &failure.to_string()),
     }

@@ -187,6 +187,7 @@ fn gateway(reader: &mut Reader<'_>, sources: &Sources) -> Option<Gateway> {
         max_service_connections: reader.count(&["gateway", "max_service_connections"]),
         parallel_starts: reader.count(&["gateway", "parallel_starts"]),
         shutdown_grace: reader.duration(&["gateway", "shutdown_grace"]),
+        watch: reader.duration_or_none(&["gateway", "watch"]),
         name_limit: reader.count(&["gateway", "name_limit"]),
         replay: replay(reader),
         log: Log {

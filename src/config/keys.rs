@@ -21,6 +21,8 @@ pub struct KeyDoc {
     pub default: KeyDefault,
     /// The only way of reaching a server for which the key has a meaning.
     pub only: Option<Reach>,
+    /// Whether a reload brings a change of it into effect. Ask [`KeyDoc::is_live`].
+    live: bool,
     /// What it is for, in one line.
     pub doc: &'static str,
 }
@@ -126,6 +128,7 @@ const MIN_NAME: u64 = 40;
 const MAX_NAME: u64 = 128;
 
 const LOG_FORMATS: &[&str] = &["text", "json"];
+const REPLACES: &[&str] = &["overlap", "stop_first"];
 const STARTS: &[&str] = &["eager", "lazy"];
 const TRANSPORTS: &[&str] = &["auto", "streamable-http", "sse"];
 const PROTOCOLS: &[&str] = &["auto", "legacy", "modern"];
@@ -138,11 +141,16 @@ const MESSAGE: Kind = Size(KIB, GIB);
 const SOME: Kind = Count(1, MANY);
 
 const fn key(path: &'static str, kind: Kind, default: KeyDefault, doc: &'static str) -> KeyDoc {
-    KeyDoc { path, kind, default, only: None, doc }
+    KeyDoc { path, kind, default, only: None, live: false, doc }
 }
 
 const fn only(reach: Reach, row: KeyDoc) -> KeyDoc {
     KeyDoc { only: Some(reach), ..row }
+}
+
+/// A key of the daemon of which a reload brings a change into effect; any other waits for a restart.
+const fn live(row: KeyDoc) -> KeyDoc {
+    KeyDoc { live: true, ..row }
 }
 
 const fn child(path: &'static str, kind: Kind, default: KeyDefault, doc: &'static str) -> KeyDoc {
@@ -169,6 +177,15 @@ pub fn keys() -> impl Iterator<Item = &'static KeyDoc> {
     SECTIONS.iter().copied().flatten()
 }
 
+/// The row of a key as TOML writes it.
+pub fn doc_of(key: &str) -> Option<&'static KeyDoc> {
+    let path: Vec<&str> = key.split('.').collect();
+    match lookup(&path) {
+        Spot::Key(doc) => Some(doc),
+        Spot::Table | Spot::Unknown => None,
+    }
+}
+
 /// What stands at a path.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Spot {
@@ -178,6 +195,11 @@ pub(super) enum Spot {
 }
 
 impl KeyDoc {
+    /// Whether a reload brings a change of it into effect: for servers always, by starting them anew.
+    pub fn is_live(&self) -> bool {
+        self.live || self.path.starts_with("servers.") || self.path.starts_with("defaults.")
+    }
+
     fn segments(&self) -> impl Iterator<Item = &'static str> {
         self.path.split('.')
     }

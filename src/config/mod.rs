@@ -49,11 +49,11 @@ pub use enhance::{Decimal, Enhance, EnhanceRule, Privacy};
 pub use faults::{Fault, Faults};
 pub use given::TOKEN_VARIABLE;
 pub use inputs::{EXAMPLE, Flag, Sources};
-pub use keys::{KeyDefault, KeyDoc, Kind, Reach, keys};
+pub use keys::{KeyDefault, KeyDoc, Kind, Reach, doc_of, keys};
 pub use load::{Loaded, Setting, load};
 pub use model::{
-    Breaker, Config, Gateway, Health, HttpTransport, Limits, Log, LogFormat, Origin, Protocol, Restart,
-    Server, Start, ToolFilter, Transport, Url,
+    Breaker, Config, Gateway, Health, HttpTransport, Limits, Log, LogFormat, Origin, Protocol, Replace,
+    Restart, Server, Start, ToolFilter, Transport, Url,
 };
 pub use reference::reference;
 pub use replay::Replay;

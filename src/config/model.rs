@@ -77,6 +77,8 @@ pub struct Gateway {
     pub parallel_starts: usize,
     /// How long calls in flight may take to finish at shutdown.
     pub shutdown_grace: Duration,
+    /// How often the files are looked at for changes; never if there is none.
+    pub watch: Option<Duration>,
     /// The longest tool or prompt name shown at the merged endpoint.
     pub name_limit: usize,
     /// What is kept for clients that lost a stream.
@@ -140,6 +142,10 @@ pub struct Server {
     pub limits: Limits,
     /// How long a child may take to leave after its input was closed, and again after SIGTERM.
     pub stop_grace: Duration,
+    /// What a reload does when the entry has changed.
+    pub replace: Replace,
+    /// How long calls in flight may take when a reload replaces or removes the server.
+    pub drain_timeout: Duration,
     /// The largest single message accepted from the server, in bytes.
     pub max_message: u64,
     /// The most calls in flight to the server at once.
@@ -163,6 +169,15 @@ pub enum Start {
     Eager,
     /// By the first call; and once to learn what it offers, if that is not known from an earlier run.
     Lazy,
+}
+
+/// How a server of a changed entry follows the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replace {
+    /// Both run until the new one is ready: no call waits.
+    Overlap,
+    /// The old one has stopped before the new one starts: for servers of which there can be only one.
+    StopFirst,
 }
 
 /// How restarts are paced.

@@ -37,6 +37,10 @@ where TOML is edited with Taplo, write `#:schema <path to that file>` into the f
 | size | bytes, or a whole number with a unit: `\"4MiB\"`, `\"64kB\"` |
 | reference | in a text marked *references*: `${env:NAME}` a variable, `${env:NAME:-default}` one that may be unset, `${file:/path}` a file's content, `${credential:name}` a credential of systemd (`LoadCredential=`), `${trunkline}` this program; `$${` is a literal `${` |
 
+A running gateway takes a changed configuration on SIGHUP (`systemctl reload trunkline`), or by itself with
+`gateway.watch`. A configuration with faults changes nothing. A server whose entry has not changed keeps its process and
+its calls; keys of which a change waits for a restart say so below, and a reload names them.
+
 An unknown key is an error, and so is a reference to what does not exist. Credentials belong into references: what the
 gateway prints of a configuration never shows them.
 ";
@@ -157,9 +161,11 @@ fn default(doc: &KeyDoc) -> String {
 fn what(doc: &KeyDoc) -> String {
     // A bar would end the cell.
     let text = doc.doc.replace('|', "\\|");
-    match doc.only {
-        Some(Reach::Command) => format!("{text} Only with `command`."),
-        Some(Reach::Url) => format!("{text} Only with `url`."),
-        None => text,
-    }
+    let only = match doc.only {
+        Some(Reach::Command) => " Only with `command`.",
+        Some(Reach::Url) => " Only with `url`.",
+        None => "",
+    };
+    let restart = if doc.is_live() { "" } else { " A change waits for a restart." };
+    format!("{text}{only}{restart}")
 }

@@ -7,7 +7,7 @@ use crate::base::{Secret, ServerName};
 use super::faults::At;
 use super::keys::Reach;
 use super::layers::{KeyPath, Leaf, Place};
-use super::model::{HttpTransport, Limits, Protocol, Restart, Server, Start, ToolFilter, Transport};
+use super::model::{HttpTransport, Limits, Protocol, Replace, Restart, Server, Start, ToolFilter, Transport};
 use super::reader::{Reader, path};
 use super::remote;
 
@@ -67,6 +67,8 @@ pub(super) fn server(reader: &mut Reader<'_>, name: &str, at: &At, spoiled: &[Ke
         stream_idle_timeout: reader.duration_or_none(&key("stream_idle_timeout")),
         limits: limits(reader, name),
         stop_grace: reader.duration(&key("stop_grace")),
+        replace: [Replace::Overlap, Replace::StopFirst][reader.choice(&key("replace"))],
+        drain_timeout: reader.duration(&key("drain_timeout")),
         max_message: reader.size(&key("max_message")),
         max_in_flight: reader.count(&key("max_in_flight")),
         tools: ToolFilter {

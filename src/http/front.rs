@@ -1,6 +1,7 @@
 //! What every exchange needs, and the way from a path to who answers it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
@@ -33,7 +34,7 @@ pub struct Front {
     /// Who may talk to us from a browser.
     pub rules: OriginRules,
     /// Cap of a request's body in bytes.
-    pub max_body: usize,
+    pub max_body: AtomicUsize,
     /// Everything beside MCP: health, metrics.
     pub pages: axum::Router,
     /// Calls whose exchange has gone, or has become a stream.

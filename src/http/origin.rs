@@ -4,7 +4,9 @@
 //! away (MCP, `basic/transports`, "Security"; Fetch, "CORS protocol").
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HOST, ORIGIN, VARY,
@@ -26,19 +28,31 @@ const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE
 /// Seconds for which a browser may remember a preflight: Chromium caps it at two hours.
 const PREFLIGHT_AGE: HeaderValue = HeaderValue::from_static("7200");
 
-/// The rules, made once.
+/// The rules.
 #[derive(Debug)]
 pub struct OriginRules {
-    origins: Vec<String>,
-    hosts: Vec<String>,
+    allowed: ArcSwap<Allowed>,
     /// Whether the listener is on a loopback address, where a foreign `Host` can only be a trick.
     loopback: bool,
+}
+
+/// What the configuration adds; a reload changes it.
+#[derive(Debug)]
+struct Allowed {
+    origins: Vec<String>,
+    hosts: Vec<String>,
 }
 
 impl OriginRules {
     /// Rules for a listener at `listen`, with what the configuration adds.
     pub fn new(listen: SocketAddr, origins: Vec<String>, hosts: Vec<String>) -> OriginRules {
-        OriginRules { origins, hosts, loopback: listen.ip().is_loopback() }
+        let allowed = ArcSwap::from_pointee(Allowed { origins, hosts });
+        OriginRules { allowed, loopback: listen.ip().is_loopback() }
+    }
+
+    /// Takes another configuration, from the next request on.
+    pub fn replace(&self, origins: Vec<String>, hosts: Vec<String>) {
+        self.allowed.store(Arc::new(Allowed { origins, hosts }));
     }
 
     /// Checks a request; the refusal if it must not go on.
@@ -77,7 +91,7 @@ impl OriginRules {
     fn origin_allowed(&self, origin: &HeaderValue) -> bool {
         let Ok(origin) = origin.to_str() else { return false };
         let origin = origin.to_ascii_lowercase();
-        if self.origins.contains(&origin) {
+        if self.allowed.load().origins.contains(&origin) {
             return true;
         }
         // A page from this machine: a developer's own, on whatever port.
@@ -94,7 +108,8 @@ impl OriginRules {
         let Some(host) = host else { return false };
         let lower = host.to_ascii_lowercase();
         let name = without_port(&lower);
-        is_loopback(name) || self.hosts.iter().any(|allowed| *allowed == lower || *allowed == name)
+        is_loopback(name)
+            || self.allowed.load().hosts.iter().any(|allowed| *allowed == lower || *allowed == name)
     }
 }
 

@@ -55,7 +55,7 @@ async fn ready(State(pages): State<Pages>) -> Response {
         }
         format!("{name}:{}", quote(status.state.as_str()))
     };
-    for server in pages.fleet.servers() {
+    for server in pages.fleet.servers().iter() {
         servers.push(tell(server.name().as_str(), server.status().borrow().clone()));
     }
     for service in pages.services.all() {

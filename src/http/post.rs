@@ -1,6 +1,7 @@
 //! `POST`: one message in; one JSON object out, or a stream once something precedes the answer.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -36,7 +37,7 @@ pub async fn answer<B: RequestBody>(
     if !is_json(&head.headers) {
         return reply::status(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
-    let text = match read(body, front.max_body).await {
+    let text = match read(body, front.max_body.load(Ordering::Relaxed)).await {
         Ok(text) => text,
         Err(error) => return reply::refusal(&error, Era::Legacy),
     };

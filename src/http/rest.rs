@@ -2,6 +2,7 @@
 //! how it went.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::header::{ALLOW, RETRY_AFTER};
@@ -40,7 +41,7 @@ pub async fn answer<B: RequestBody>(
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
-    let asked = match post::read(body, front.max_body).await {
+    let asked = match post::read(body, front.max_body.load(Ordering::Relaxed)).await {
         Ok(text) => compose(method, text),
         Err(error) => Err((None, error)),
     };

@@ -13,7 +13,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -103,6 +103,10 @@ async fn is_http2(stream: &TcpStream) -> Option<bool> {
     tokio::time::timeout(HEAD_TIMEOUT, peek).await.ok().flatten()
 }
 
+/// How long a connection that the gateway has accepted and then been told to stop may take to say its first word: one
+/// whose request is on its way would be reset under it.
+const FIRST_WORDS: Duration = Duration::from_millis(250);
+
 type Place = tokio::sync::OwnedSemaphorePermit;
 
 async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, Place)> {
@@ -115,7 +119,15 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(
 }
 
 async fn connection(front: Arc<Front>, protocols: &Protocols, stream: TcpStream, stop: &CancellationToken) {
-    let Some(http2) = stop.run_until_cancelled(is_http2(&stream)).await.flatten() else { return };
+    let last_call = async {
+        stop.cancelled().await;
+        tokio::time::sleep(FIRST_WORDS).await;
+    };
+    let http2 = tokio::select! {
+        seen = is_http2(&stream) => seen,
+        () = last_call => None,
+    };
+    let Some(http2) = http2 else { return };
     let ended = if http2 {
         serve_http2(front, &protocols.http2, stream, stop).await
     } else {
@@ -129,15 +141,16 @@ async fn connection(front: Arc<Front>, protocols: &Protocols, stream: TcpStream,
 /// What hyper asks for each exchange. Boxed, because hyper keeps the room of the last exchange with each idle
 /// connection: 6.8 KB of it.
 ///
-/// `busy` is shared with every exchange that is under way, so that its count tells how many there are.
+/// `busy` is told of every exchange, and shared with every exchange that is under way, so that its count tells how many there are.
 fn answering(
     front: Arc<Front>,
-    busy: &Arc<()>,
+    busy: &Arc<Busy>,
 ) -> impl Service<Request<Incoming>, Response = FrontResponse, Error = Infallible, Future = Exchange> + use<>
 {
     let busy = Arc::clone(busy);
     service_fn(move |request| -> Exchange {
         let (front, busy) = (Arc::clone(&front), Arc::clone(&busy));
+        busy.begun.notify_one();
         Box::pin(async move {
             let _busy = busy;
             Ok(exchange(front, request).await)
@@ -153,12 +166,12 @@ async fn serve_http1(
     stream: TcpStream,
     stop: &CancellationToken,
 ) -> hyper::Result<()> {
-    let busy = Arc::new(());
+    let busy = Arc::new(Busy::default());
     let service = answering(Arc::clone(&front), &busy);
     let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         ended = serving.as_mut() => return ended,
-        () = stop.cancelled() => serving.as_mut().graceful_shutdown(),
+        () = asked_to_stop(stop, &busy) => serving.as_mut().graceful_shutdown(),
     }
     // hyper waits for the rest of a head that has begun; the end of the gateway does not.
     loop {
@@ -171,6 +184,20 @@ async fn serve_http1(
             }
         }
     }
+}
+
+/// A connection's exchanges.
+#[derive(Default)]
+struct Busy {
+    /// Holds a permit from the first on.
+    begun: Notify,
+}
+
+/// Waits until a connection may be told that the gateway stops: not before its first request, of which bytes have been
+/// seen, has been taken; hyper would close under it.
+async fn asked_to_stop(stop: &CancellationToken, busy: &Busy) {
+    stop.cancelled().await;
+    let _ = tokio::time::timeout(IDLE_AT_END, busy.begun.notified()).await;
 }
 
 /// How many hold a connection's `busy` while no exchange is under way: its task and its service.

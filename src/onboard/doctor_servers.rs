@@ -133,7 +133,7 @@ pub(super) async fn handshakes(config: Config, surroundings: Surroundings, tell:
         stored: Vec::new(),
     });
     let began = Instant::now();
-    for server in fleet.servers() {
+    for server in fleet.servers().iter() {
         let finding = match server.wait_until_live(0).await {
             Ok(_) => ready(server, began),
             Err(error) => {

@@ -49,6 +49,7 @@
 //! service manager's control group is the belt for that case. The keeper is deaf to the signals that are sent to
 //! whole groups (INT, TERM, HUP, QUIT), so only SIGKILL does it.
 
+mod activation;
 mod cgroup;
 mod child;
 mod environment;
@@ -56,17 +57,20 @@ mod error;
 mod exit;
 pub mod keeper;
 mod limit;
+mod notify;
 mod order;
 mod process_table;
 mod program;
 mod setup;
 mod usage;
 
+pub use activation::inherited_listener;
 pub use cgroup::Cgroups;
 pub use child::{ChildSpec, Limits, Process, Spawned, spawn, spawn_among};
 pub use environment::base_environment;
 pub use error::{Searched, SpawnError};
 pub use exit::Exit;
 pub use limit::{LimitError, raise_open_files};
+pub use notify::{Notifier, watchdog_interval};
 pub use program::own_program;
 pub use usage::{Usage, usage_below};

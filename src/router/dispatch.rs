@@ -58,7 +58,7 @@ impl Router {
 
     /// The endpoint of the server `name`.
     pub fn endpoint(&self, name: &str) -> Option<Endpoint> {
-        self.0.fleet.get(name).cloned().map(Endpoint::Server)
+        self.0.fleet.get(name).map(Endpoint::Server)
     }
 
     /// The fleet behind the router.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Clone, Debug)]
 pub struct Gate {
     count: Arc<AtomicUsize>,
-    cap: usize,
+    cap: Arc<AtomicUsize>,
 }
 
 /// One request's place; dropping it frees the place.
@@ -17,14 +17,14 @@ pub struct InFlight(Arc<AtomicUsize>);
 impl Gate {
     /// A gate that lets `cap` requests in at once.
     pub fn new(cap: usize) -> Gate {
-        Gate { count: Arc::default(), cap }
+        Gate { count: Arc::default(), cap: Arc::new(AtomicUsize::new(cap)) }
     }
 
     /// Lets a request in, unless the cap is reached.
     pub fn enter(&self) -> Option<InFlight> {
         let before = self.count.fetch_add(1, Ordering::Relaxed);
         let place = InFlight(Arc::clone(&self.count));
-        (before < self.cap).then_some(place)
+        (before < self.cap()).then_some(place)
     }
 
     /// Requests that are in.
@@ -34,7 +34,12 @@ impl Gate {
 
     /// The cap.
     pub fn cap(&self) -> usize {
-        self.cap
+        self.cap.load(Ordering::Relaxed)
+    }
+
+    /// Takes another cap; requests above it go on.
+    pub fn set_cap(&self, cap: usize) {
+        self.cap.store(cap, Ordering::Relaxed);
     }
 }
 
@@ -56,5 +61,7 @@ mod tests {
         assert_eq!(gate.count(), 2);
         drop(places);
         assert_eq!(gate.count(), 0);
+        gate.clone().set_cap(0);
+        assert!(gate.enter().is_none(), "a reload holds for every clone");
     }
 }

@@ -105,7 +105,7 @@ fn resolve_task(request: &Request, fleet: &Fleet, tasks: &Tasks) -> Result<Targe
         Endpoint::Server(here) if here.name() != server.name() => Err(task::unknown()),
         _ => {
             let rename = Some((span, Bytes::from(skim::quote(&id))));
-            Ok(Target { rename, name: Some(id), ..Target::plain(server) })
+            Ok(Target { rename, name: Some(id), ..Target::plain(&server) })
         }
     }
 }

@@ -33,7 +33,8 @@ pub(super) fn resolve(request: &Request, fleet: &Fleet, tasks: &Tasks) -> Result
         };
     }
     let bad = || Error::new(ErrorKind::InvalidParams, "the cursor is not one of ours, or its server is gone");
-    let servers: Vec<&ServerHandle> = fleet.servers().iter().filter(|server| lists(server)).collect();
+    let members = fleet.servers();
+    let servers: Vec<&ServerHandle> = members.iter().filter(|server| lists(server)).collect();
     let Some(span) = request.params.cursor.clone() else {
         let first = servers.first().ok_or_else(bad)?;
         return Ok(Target { more: Some(More::after(&servers, 0)), ..Target::plain(first) });

@@ -83,7 +83,7 @@ struct Inner {
     listeners: Mutex<HashMap<u64, Listener>>,
     next: AtomicU64,
     open: AtomicUsize,
-    cap: usize,
+    cap: AtomicUsize,
 }
 
 /// One of the streams that may be open at once. Dropping it gives it back.
@@ -104,6 +104,7 @@ impl Hub {
     /// order.
     pub fn start(catalog: &CatalogHandle, fleet: &Fleet, cap: usize, shutdown: CancellationToken) -> Hub {
         let (next, open) = (AtomicU64::new(0), AtomicUsize::new(0));
+        let cap = AtomicUsize::new(cap);
         let hub = Hub(Arc::new(Inner { listeners: Mutex::default(), next, open, cap }));
         let (follower, changes, updates) = (hub.clone(), catalog.changes(), fleet.updates());
         tokio::spawn(async move { follower.follow(changes, updates, shutdown).await });
@@ -137,16 +138,21 @@ impl Hub {
 
     /// A place among the streams that may be open.
     pub fn place(&self) -> Result<Place, Error> {
-        let below_cap = |open: usize| (open < self.0.cap).then_some(open + 1);
+        let cap = self.0.cap.load(Ordering::Relaxed);
+        let below_cap = |open: usize| (open < cap).then_some(open + 1);
         match self.0.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below_cap) {
             Ok(_) => Ok(Place(self.clone())),
             Err(_) => {
-                let cap = self.0.cap;
                 let text =
                     format!("the gateway has {cap} event streams open, as many as it may (max_streams)");
                 Err(Error::new(ErrorKind::Overloaded, text))
             }
         }
+    }
+
+    /// Takes another cap; streams above it stay open.
+    pub fn set_cap(&self, cap: usize) {
+        self.0.cap.store(cap, Ordering::Relaxed);
     }
 
     /// Streams that are open.

@@ -1,7 +1,7 @@
 //! The sessions of legacy clients: the id carries what matters, memory holds the rest while it is of use.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -41,6 +41,9 @@ pub struct Sessions(Arc<Inner>);
 
 struct Inner {
     options: SessionOptions,
+    /// `ttl` and `cap` of the options as they are by now.
+    ttl: AtomicU64,
+    cap: AtomicUsize,
     live: RwLock<HashMap<Arc<str>, Arc<Session>>>,
     /// Hashes of deleted ids that would still open.
     revoked: RwLock<HashMap<[u8; 16], SystemTime>>,
@@ -80,6 +83,10 @@ pub struct Session {
     last_used: AtomicU64,
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// How often idle sessions are looked for.
 const REAP_EVERY: Duration = Duration::from_secs(60);
 /// Idle sessions among which the oldest makes room when the cap is reached. A sample is enough: an evicted session
@@ -90,11 +97,23 @@ impl Sessions {
     /// An empty registry. Deleted ids of earlier runs come with [`Sessions::revoked`].
     pub fn new(options: SessionOptions) -> Sessions {
         Sessions(Arc::new(Inner {
+            ttl: AtomicU64::new(millis(options.ttl)),
+            cap: AtomicUsize::new(options.cap),
             options,
             live: RwLock::default(),
             revoked: RwLock::default(),
             started: Instant::now(),
         }))
+    }
+
+    /// Takes another life and another number of sessions, from now on and for those that are open too.
+    pub fn set_limits(&self, ttl: Duration, cap: usize) {
+        self.0.ttl.store(millis(ttl), Ordering::Relaxed);
+        self.0.cap.store(cap, Ordering::Relaxed);
+    }
+
+    fn ttl(&self) -> Duration {
+        Duration::from_millis(self.0.ttl.load(Ordering::Relaxed))
     }
 
     /// Takes ids that were deleted in an earlier run.
@@ -140,7 +159,7 @@ impl Sessions {
 
     /// Ends a session: its calls are withdrawn, its streams end, its id is void for good.
     pub fn delete(&self, session: &Session) {
-        let expires = session.facts.expires_at(self.0.options.ttl);
+        let expires = session.facts.expires_at(self.ttl());
         let hash = fingerprint(session.id.as_bytes());
         // In this order: whoever finds it gone from memory finds it revoked.
         self.0.revoked.write().unwrap_or_else(PoisonError::into_inner).insert(hash, expires);
@@ -172,7 +191,7 @@ impl Sessions {
                 .write()
                 .unwrap_or_else(PoisonError::into_inner)
                 .retain(|_, expires| *expires > now);
-            let limit = self.now().saturating_sub(self.0.options.ttl.as_secs());
+            let limit = self.now().saturating_sub(self.ttl().as_secs());
             let idle =
                 |session: &Session| session.last_used.load(Ordering::Relaxed) < limit && session.is_idle();
             self.0.live.write().unwrap_or_else(PoisonError::into_inner).retain(|_, session| !idle(session));
@@ -187,7 +206,7 @@ impl Sessions {
     /// A session that this process does not know (any more): its id says it all.
     fn recall(&self, id: &str) -> Result<Arc<Session>, Error> {
         let facts = Facts::open(id, &self.0.options.key).ok_or_else(not_found)?;
-        if facts.expired(self.0.options.ttl, SystemTime::now()) {
+        if facts.expired(self.ttl(), SystemTime::now()) {
             return Err(not_found());
         }
         self.enter(id.into(), facts)
@@ -208,7 +227,7 @@ impl Sessions {
         {
             return Err(not_found());
         }
-        if live.len() >= self.0.options.cap {
+        if live.len() >= self.0.cap.load(Ordering::Relaxed) {
             self.make_room(&mut live)?;
         }
         let session = Arc::new(Session {

@@ -1,8 +1,8 @@
-//! All servers together.
+//! All servers together: who is in the fleet now.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
@@ -21,7 +21,6 @@ use super::launch::{Surroundings, era_key};
 use super::machine::State;
 use super::owner::Owner;
 use super::snapshot::Offer;
-use super::subscriptions::Wishes;
 
 /// What a fleet is made from.
 pub struct FleetOptions {
@@ -37,15 +36,46 @@ pub struct FleetOptions {
     pub stored: Vec<StoredCatalog>,
 }
 
-/// Handles to every server, in the order of the configuration. Cloning is cheap.
-#[derive(Clone, Debug)]
-pub struct Fleet {
-    servers: Arc<Vec<ServerHandle>>,
-    by_name: Arc<HashMap<ServerName, ServerHandle>>,
-    changes: watch::Sender<u64>,
-    updates: broadcast::Sender<Updated>,
-    shutdown: CancellationToken,
-    owners: TaskTracker,
+/// Handles to every server. Cloning is cheap.
+#[derive(Clone)]
+pub struct Fleet(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    /// Who is in the fleet now; requests read it without a lock.
+    pub current: ArcSwap<Members>,
+    /// Servers that will take the place of one that serves, as soon as they are ready. The lock is also what a change
+    /// of `current` is made under; it is never held across an await.
+    pub successors: Mutex<HashMap<ServerName, ServerHandle>>,
+    pub changes: watch::Sender<u64>,
+    pub updates: broadcast::Sender<Updated>,
+    pub shutdown: CancellationToken,
+    pub owners: TaskTracker,
+    pub resources: Resources,
+}
+
+/// The servers of one moment.
+#[derive(Debug, Default)]
+pub struct Members {
+    /// In the order of the configuration.
+    servers: Vec<ServerHandle>,
+    by_name: HashMap<ServerName, ServerHandle>,
+}
+
+impl Members {
+    pub(super) fn new(servers: Vec<ServerHandle>) -> Members {
+        let by_name = servers.iter().map(|server| (server.name().clone(), server.clone())).collect();
+        Members { servers, by_name }
+    }
+
+    /// The servers in the order of the configuration.
+    pub fn iter(&self) -> impl Iterator<Item = &ServerHandle> {
+        self.servers.iter()
+    }
+
+    /// The server of this name.
+    pub fn get(&self, name: &str) -> Option<&ServerHandle> {
+        self.by_name.get(name)
+    }
 }
 
 impl Fleet {
@@ -57,57 +87,84 @@ impl Fleet {
             metrics: Arc::default(),
             starts: Arc::new(Semaphore::new(options.parallel_starts)),
         };
-        let updates = broadcast::Sender::new(UPDATES);
-        let (changes, shutdown, owners) =
-            (watch::Sender::new(0), CancellationToken::new(), TaskTracker::new());
-        let mut servers = Vec::new();
-        for config in options.servers.into_iter().filter(|server| server.enabled) {
-            let (commands, received) = mpsc::channel(COMMANDS);
+        let fleet = Fleet(Arc::new(Inner {
+            current: ArcSwap::default(),
+            successors: Mutex::default(),
+            changes: watch::Sender::new(0),
+            updates: broadcast::Sender::new(UPDATES),
+            shutdown: CancellationToken::new(),
+            owners: TaskTracker::new(),
+            resources,
+        }));
+        let enabled = options.servers.into_iter().filter(|server| server.enabled);
+        let servers = enabled.map(|config| {
             let offer = known_offer(&config, &options.stored);
-            let shared = Arc::new(Shared {
-                offer: ArcSwap::from_pointee(offer.clone()),
-                live: ArcSwapOption::empty(),
-                status: watch::Sender::new(first_status(&config, &offer)),
-                permits: Arc::new(Semaphore::new(config.max_in_flight)),
-                waiting: AtomicUsize::new(0),
-                fuse: Fuse::new(&config.name, config.breaker),
-                pulse: Pulse::new(),
-                commands,
-                wake: Notify::new(),
-                refresh: Notify::new(),
-                log_level: watch::Sender::new(None),
-                metrics: RequestMetrics::for_server(config.name.as_str()),
-                queue_wait: names::QUEUE_WAIT.histogram(&[config.name.as_str()]),
-                wishes: Wishes::default(),
-                updates: updates.clone(),
-                changes: changes.clone(),
-                config,
-            });
-            owners.spawn(Owner::new(Arc::clone(&shared), resources.clone(), received).run(shutdown.clone()));
-            servers.push(ServerHandle(shared));
-        }
-        let by_name = servers.iter().map(|server| (server.name().clone(), server.clone())).collect();
-        Fleet { servers: Arc::new(servers), by_name: Arc::new(by_name), changes, updates, shutdown, owners }
+            let (server, owner) = fleet.create(config, offer, None);
+            server.0.joined.store(true, std::sync::atomic::Ordering::Relaxed);
+            fleet.0.owners.spawn(owner.run(server.0.leave.clone()));
+            server
+        });
+        let members = Members::new(servers.collect());
+        fleet.0.current.store(Arc::new(members));
+        fleet
     }
 
-    /// The servers in the order of the configuration.
-    pub fn servers(&self) -> &[ServerHandle] {
-        &self.servers
+    /// Makes a server and its owner, which is not running yet. What clients have told the one that it follows holds
+    /// for it too.
+    pub(super) fn create(
+        &self,
+        config: config::Server,
+        offer: Offer,
+        before: Option<&ServerHandle>,
+    ) -> (ServerHandle, Owner) {
+        let (commands, received) = mpsc::channel(COMMANDS);
+        let before = before.map(|before| &*before.0);
+        let generation = before.map_or(0, |before| before.status.borrow().generation);
+        let shared = Arc::new(Shared {
+            offer: ArcSwap::from_pointee(offer.clone()),
+            live: ArcSwapOption::empty(),
+            status: watch::Sender::new(first_status(&config, &offer, generation)),
+            permits: Arc::new(Semaphore::new(config.max_in_flight)),
+            waiting: AtomicUsize::new(0),
+            fuse: Fuse::new(&config.name, config.breaker),
+            pulse: Pulse::new(),
+            commands,
+            wake: Notify::new(),
+            refresh: Notify::new(),
+            log_level: watch::Sender::new(before.and_then(|before| *before.log_level.borrow())),
+            metrics: RequestMetrics::for_server(config.name.as_str()),
+            queue_wait: names::QUEUE_WAIT.histogram(&[config.name.as_str()]),
+            wishes: before.map(|before| Arc::clone(&before.wishes)).unwrap_or_default(),
+            updates: self.0.updates.clone(),
+            changes: self.0.changes.clone(),
+            joined: std::sync::atomic::AtomicBool::new(false),
+            retired: OnceLock::new(),
+            leave: self.0.shutdown.child_token(),
+            gone: CancellationToken::new(),
+            config,
+        });
+        let owner = Owner::new(Arc::clone(&shared), self.0.resources.clone(), received, generation);
+        (ServerHandle(shared), owner)
+    }
+
+    /// The servers of now.
+    pub fn servers(&self) -> Arc<Members> {
+        self.0.current.load_full()
     }
 
     /// The server of this name.
-    pub fn get(&self, name: &str) -> Option<&ServerHandle> {
-        self.by_name.get(name)
+    pub fn get(&self, name: &str) -> Option<ServerHandle> {
+        self.0.current.load().get(name).cloned()
     }
 
-    /// A number that grows whenever the offer of any server has changed.
+    /// A number that grows whenever the offer of any server has changed, or a server has come or gone.
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+        self.0.changes.subscribe()
     }
 
     /// Tells what is counted only when somebody asks.
     pub fn tell_metrics(&self) {
-        for server in self.servers.iter() {
+        for server in self.servers().iter() {
             let name = [server.name().as_str()];
             names::SERVER_IN_FLIGHT.gauge(&name).set(server.in_flight() as f64);
             names::SERVER_PENDING
@@ -118,14 +175,20 @@ impl Fleet {
 
     /// Hears of every update of a subscribed resource from now on.
     pub fn updates(&self) -> broadcast::Receiver<Updated> {
-        self.updates.subscribe()
+        self.0.updates.subscribe()
     }
 
     /// Stops every server and waits until the last process is gone.
     pub async fn shutdown(&self) {
-        self.shutdown.cancel();
-        self.owners.close();
-        self.owners.wait().await;
+        self.0.shutdown.cancel();
+        self.0.owners.close();
+        self.0.owners.wait().await;
+    }
+}
+
+impl std::fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Fleet").field(&self.0.current.load()).finish()
     }
 }
 
@@ -135,10 +198,10 @@ const UPDATES: usize = 1024;
 
 /// A server is wanted from the moment it exists, so nobody who comes early is told that it is stopped. A lazy one of
 /// which nothing is known has to be asked once: nobody can call what is not listed.
-fn first_status(config: &config::Server, offer: &Offer) -> Status {
+fn first_status(config: &config::Server, offer: &Offer, generation: u64) -> Status {
     let sleeps = config.start == Start::Lazy && offer.peer.is_some();
     let state = if sleeps { State::Dormant } else { State::Starting };
-    Status { state, generation: 0, pid: None, last_error: None }
+    Status { state, generation, pid: None, last_error: None }
 }
 
 /// The lists of the last run, if the entry is still the same.

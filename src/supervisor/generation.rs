@@ -16,7 +16,7 @@ use crate::store::Store;
 use crate::upstream::{Hint, Link, Lost, Peer, StdioLink, ended_fault, handshake};
 
 use super::breaker::Breaker;
-use super::handle::{Live, Shared};
+use super::handle::{Live, Retired, Shared};
 use super::health;
 use super::launch;
 use super::listen;
@@ -88,8 +88,15 @@ impl Ended {
         }
     }
 
-    fn stopped() -> Ended {
-        Ended { farewell: Farewell::Polite, ..Ended::because("was stopped") }
+    fn stopped(shared: &Shared) -> Ended {
+        let reason = match shared.retired.get() {
+            None => "was stopped",
+            Some(Retired::Replaced(_)) => {
+                "was replaced by a reload, and the call took longer than drain_timeout"
+            }
+            Some(Retired::Removed) => "was removed by a reload, and the call took longer than drain_timeout",
+        };
+        Ended { farewell: Farewell::Polite, ..Ended::because(reason) }
     }
 }
 
@@ -118,12 +125,12 @@ async fn run_child(context: Context) -> Ended {
     if context.cold {
         tokio::select! {
             () = take_place(&context) => {}
-            () = context.cancel.cancelled() => return Ended::stopped(),
+            () = context.cancel.cancelled() => return Ended::stopped(&context.shared),
         }
     }
     let spawned = tokio::select! {
         spawned = platform::spawn(&surroundings.exe, &spec) => spawned,
-        () = context.cancel.cancelled() => return Ended::stopped(),
+        () = context.cancel.cancelled() => return Ended::stopped(&context.shared),
         () = tokio::time::sleep(config.start_timeout) => {
             return Ended::because(format!("was not started by the system within {:?} (start_timeout)", config.start_timeout));
         }
@@ -160,7 +167,7 @@ async fn run_child(context: Context) -> Ended {
         },
         ended = serve(&context, Link::Stdio(Arc::clone(&link)), &mut hint) => ended,
         never = usage::collect(&config.name, spawned.keeper) => match never {},
-        () = context.cancel.cancelled() => Ended::stopped(),
+        () = context.cancel.cancelled() => Ended::stopped(&context.shared),
     };
     let probed_in_vain = hint == Some(Hint::Unknown) && context.shared.live.load().is_none();
     context.shared.live.store(None);
@@ -217,7 +224,7 @@ async fn run_remote(context: Context) -> Ended {
     };
     let ended = tokio::select! {
         ended = remote::speak(&context, &link) => ended,
-        () = context.cancel.cancelled() => Ended::stopped(),
+        () = context.cancel.cancelled() => Ended::stopped(&context.shared),
     };
     context.shared.live.store(None);
     if context.cancel.is_cancelled() {

@@ -1,13 +1,14 @@
 //! The face of one supervised server: what it offers, how it is doing, and the way in for calls.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use metrics::Histogram;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, mpsc, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::base::{Error, ErrorKind, Level, ServerName};
 use crate::config;
@@ -83,12 +84,29 @@ pub(super) struct Shared {
     pub log_level: watch::Sender<Option<Level>>,
     pub metrics: RequestMetrics,
     pub queue_wait: Histogram,
-    /// Resources that somebody wants to hear of.
-    pub wishes: Wishes,
+    /// Resources that somebody wants to hear of; the server that follows after a reload shares them.
+    pub wishes: Arc<Wishes>,
     /// Where their updates are announced.
     pub updates: broadcast::Sender<Updated>,
     /// Bumped whenever an offer has changed, of any server.
     pub changes: watch::Sender<u64>,
+    /// Whether it is in the fleet, and not yet on its way there.
+    pub joined: AtomicBool,
+    /// Set when it has been taken out of the fleet.
+    pub retired: OnceLock<Retired>,
+    /// Tells the owner to stop the server for good.
+    pub leave: CancellationToken,
+    /// Fires when nothing of the server is left.
+    pub gone: CancellationToken,
+}
+
+/// Why a server is no longer in the fleet.
+#[derive(Clone, Debug)]
+pub(super) enum Retired {
+    /// Its entry has changed: this one serves now.
+    Replaced(ServerHandle),
+    /// Its entry has gone.
+    Removed,
 }
 
 impl Shared {
@@ -110,6 +128,8 @@ impl Shared {
     }
 }
 
+/// Why a server is not available that a reload has taken out.
+const REMOVED: &str = "has been removed from the configuration";
 /// Commands that may wait for an owner that is busy with the one before.
 pub(super) const COMMANDS: usize = 8;
 /// How long a call waits for a place at a server that has as many calls in flight as it may. Longer queues only
@@ -171,6 +191,25 @@ impl ServerHandle {
     ///
     /// `newer_than` is the generation at which the call has been tried in vain; 0 for a first attempt.
     pub async fn admit(&self, newer_than: u64) -> Result<Admission, Error> {
+        let mut follower;
+        let (mut server, mut newer_than) = (self, newer_than);
+        loop {
+            match server.0.retired.get() {
+                None => match server.admit_here(newer_than).await {
+                    // It has left while the call waited.
+                    Err(_) if server.0.retired.get().is_some() => {}
+                    admitted => return admitted,
+                },
+                Some(Retired::Replaced(next)) => {
+                    follower = next.clone();
+                    (server, newer_than) = (&follower, 0);
+                }
+                Some(Retired::Removed) => return Err(server.unavailable(REMOVED)),
+            }
+        }
+    }
+
+    async fn admit_here(&self, newer_than: u64) -> Result<Admission, Error> {
         // The common case takes no await.
         if let Ok(permit) = Arc::clone(&self.0.permits).try_acquire_owned()
             && let Some(admission) = self.enter(permit, newer_than)?

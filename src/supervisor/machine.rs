@@ -189,6 +189,11 @@ impl Machine {
         }
     }
 
+    /// The same, with the starts of `generation` behind it.
+    pub fn after(self, generation: u64) -> Machine {
+        Machine { generation, ..self }
+    }
+
     /// The state.
     pub fn state(&self) -> &State {
         &self.state

@@ -26,6 +26,17 @@ impl ServerMetrics {
         }
     }
 
+    /// A server that is no longer in the fleet is in no state.
+    pub fn forget(&self, server: &ServerName) {
+        let name = server.as_str();
+        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        if let Some(before) = before {
+            names::SERVER_STATE.gauge(&[name, before]).set(0.0);
+        }
+        names::SERVER_IN_FLIGHT.gauge(&[name]).set(0.0);
+        names::SERVER_PENDING.gauge(&[name]).set(0.0);
+    }
+
     /// Adds what a link counted in its life.
     pub fn link(&self, server: &ServerName, counts: &Counts) {
         let server = server.as_str();

@@ -6,7 +6,8 @@
 //! that no server's trouble is another's. It never decides what clients may see: it publishes raw lists.
 //!
 //! `machine` decides about starts, `breaker` about calls, `health` about a server that has fallen silent: all three
-//! are pure. `services` watches over plain HTTP services. `owner` drives the machine, `generation` is one life, `handle` and `admission` are the way in.
+//! are pure. `services` watches over plain HTTP services. `fleet` holds who is in, `reload` changes that while calls go on.
+//! `owner` drives the machine, `generation` is one life, `handle` and `admission` are the way in.
 
 mod admission;
 mod breaker;
@@ -20,6 +21,7 @@ mod machine;
 mod metrics;
 mod owner;
 mod reading;
+mod reload;
 mod remote;
 mod services;
 mod snapshot;
@@ -28,10 +30,11 @@ mod usage;
 
 pub use admission::Admission;
 pub use breaker::{Breaker, BreakerState, Ticket as BreakerTicket};
-pub use fleet::{Fleet, FleetOptions};
+pub use fleet::{Fleet, FleetOptions, Members};
 pub use handle::{Live, ServerHandle, Status, Updated};
 pub use launch::Surroundings;
 pub use machine::{Action, Event, Machine, Next, Policy, State};
+pub use reload::Applied;
 pub use services::{Answer, BoxError, Broken, ServiceBody, ServiceHandle, Services, ServicesOptions, whole};
 pub use snapshot::{ListState, Offer};
 pub use subscriptions::Subscription;

@@ -1,6 +1,7 @@
 //! The task that owns one server: it feeds the machine, carries out its actions and publishes the state.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -34,13 +35,20 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    pub fn new(shared: Arc<Shared>, resources: Resources, commands: mpsc::Receiver<Command>) -> Owner {
-        let machine = Machine::new(Policy::new(shared.config.restart));
+    /// An owner whose first start has the number after `generation`.
+    pub fn new(
+        shared: Arc<Shared>,
+        resources: Resources,
+        commands: mpsc::Receiver<Command>,
+        generation: u64,
+    ) -> Owner {
+        let machine = Machine::new(Policy::new(shared.config.restart)).after(generation);
         Owner { shared, resources, commands, machine, running: None, up: mpsc::channel(1), proved: None }
     }
 
     /// Runs until `shutdown`, and then until the server has stopped.
     pub async fn run(mut self, shutdown: CancellationToken) {
+        let _gone = self.shared.gone.clone().drop_guard();
         let first = self.shared.status.borrow().state.clone();
         self.feed(if first == State::Dormant { Event::Rest } else { Event::Start });
         let mut leaving = false;
@@ -140,7 +148,10 @@ impl Owner {
             _ => {}
         }
         let fell = reason.is_some() && matches!(before, "starting" | "ready");
-        self.resources.metrics.state(name.as_str(), state.as_str(), generation, fell);
+        // One name has one series: the server that is in the fleet speaks for it.
+        if self.shared.joined.load(Ordering::Relaxed) && self.shared.retired.get().is_none() {
+            self.resources.metrics.state(name.as_str(), state.as_str(), generation, fell);
+        }
         self.shared.status.send_modify(|status: &mut Status| {
             status.state = state;
             status.generation = generation;

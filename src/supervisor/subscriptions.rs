@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::debug;
 
+use crate::base::ServerName;
 use crate::protocol::{method, skim};
 use crate::upstream::Link;
 
@@ -84,14 +85,15 @@ impl Wishes {
 
 /// One client's wish to hear of one resource. Dropping it takes the wish back.
 pub struct Subscription {
-    shared: Arc<Shared>,
+    wishes: Arc<Wishes>,
+    server: ServerName,
     uri: String,
 }
 
 impl Subscription {
     /// The server that has the resource.
-    pub fn server(&self) -> &crate::base::ServerName {
-        &self.shared.config.name
+    pub fn server(&self) -> &ServerName {
+        &self.server
     }
 
     /// Waits until the server has been told, or a short while if it is not up.
@@ -101,8 +103,8 @@ impl Subscription {
 
     /// The same, for waiting without holding the subscription.
     pub fn settling(&self) -> impl Future<Output = ()> + Send + use<> {
-        let shared = Arc::clone(&self.shared);
-        async move { shared.wishes.settled().await }
+        let wishes = Arc::clone(&self.wishes);
+        async move { wishes.settled().await }
     }
 
     /// The resource.
@@ -113,7 +115,7 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.shared.wishes.remove(&self.uri);
+        self.wishes.remove(&self.uri);
     }
 }
 
@@ -124,12 +126,12 @@ impl std::fmt::Debug for Subscription {
 }
 
 impl ServerHandle {
-    /// Subscribes to a resource. The subscription outlives the server's generations.
+    /// Subscribes to a resource. The subscription outlives the server's generations, and its entry.
     pub fn subscribe(&self, uri: &str) -> Subscription {
         self.0.wishes.add(uri);
         // One that sleeps has nothing to tell; one that is awake does not mind.
         self.0.wake.notify_one();
-        Subscription { shared: Arc::clone(&self.0), uri: uri.to_owned() }
+        Subscription { wishes: Arc::clone(&self.0.wishes), server: self.name().clone(), uri: uri.to_owned() }
     }
 
     /// Whether the server says that its resources can be subscribed to.

@@ -4,13 +4,13 @@ use std::fmt;
 use std::io::{self, IsTerminal as _};
 
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::format::{self, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use super::writer::{self, LogGuard};
 
@@ -56,12 +56,15 @@ pub enum LoggingError {
     /// The thread that writes the log could not be started.
     #[error("cannot start the log's thread: {0}")]
     Thread(#[source] io::Error),
+    /// The log has ended.
+    #[error("the log's filter cannot be changed: {0}")]
+    Gone(#[source] reload::Error),
     /// A log is set up already.
     #[error("a log is already set up in this process: {0}")]
     Taken(#[source] TryInitError),
 }
 
-/// Starts the log of the process, on stderr. The guard is to be held until the end.
+/// Starts the log of the process, on stderr. The guard is to be held until the end; the filter can be changed.
 ///
 /// `TRUNKLINE_LOG` in the environment goes before `options.filter`. Text is coloured on a terminal (not when
 /// `NO_COLOR` is set). Under systemd each line begins with its priority, as journald expects it, and carries no
@@ -69,7 +72,7 @@ pub enum LoggingError {
 ///
 /// # Errors
 /// If the filter cannot be read, or a log is set up already.
-pub fn init(options: &LogOptions) -> Result<LogGuard, LoggingError> {
+pub fn init(options: &LogOptions) -> Result<(LogGuard, LogFilter), LoggingError> {
     let overriding = std::env::var(OVERRIDE).ok().filter(|value| !value.is_empty());
     let filter = filter(overriding.as_deref(), &options.filter)?;
     let journal = std::env::var("JOURNAL_STREAM").is_ok_and(|stream| is_stderr(&stream));
@@ -77,6 +80,8 @@ pub fn init(options: &LogOptions) -> Result<LogGuard, LoggingError> {
     let ansi = !journal && !no_color && io::stderr().is_terminal();
     let (lines, guard) = writer::start(io::stderr()).map_err(LoggingError::Thread)?;
 
+    let (filter, handle) = reload::Layer::new(filter);
+    let told = LogFilter { handle, overridden: overriding.is_some() };
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(lines).with_ansi(ansi);
     match (options.format, journal) {
@@ -91,7 +96,25 @@ pub fn init(options: &LogOptions) -> Result<LogGuard, LoggingError> {
         }
     }
     .map_err(LoggingError::Taken)?;
-    Ok(guard)
+    Ok((guard, told))
+}
+
+/// The filter of the running log, which can be changed.
+#[derive(Debug)]
+pub struct LogFilter {
+    handle: reload::Handle<EnvFilter, Registry>,
+    overridden: bool,
+}
+
+impl LogFilter {
+    /// Takes another filter, from the next line on. `TRUNKLINE_LOG` goes before it.
+    pub fn set(&self, configured: &str) -> Result<(), LoggingError> {
+        if self.overridden {
+            return Ok(());
+        }
+        let filter = filter(None, configured)?;
+        self.handle.reload(filter).map_err(LoggingError::Gone)
+    }
 }
 
 fn filter(overriding: Option<&str>, configured: &str) -> Result<EnvFilter, LoggingError> {
@@ -164,7 +187,7 @@ mod tests {
     fn other_process() {
         let Ok(format) = std::env::var(OTHER_PROCESS) else { return };
         let format = if format == "json" { Format::Json } else { Format::Text };
-        let _guard = init(&LogOptions { filter: "warn".to_owned(), format }).unwrap();
+        let _log = init(&LogOptions { filter: "warn".to_owned(), format }).unwrap();
         tracing::error!(server = "files", "first line\n<0>second line");
         tracing::info!("quiet by configuration");
     }

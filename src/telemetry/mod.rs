@@ -18,7 +18,7 @@ mod recorder;
 mod requests;
 mod writer;
 
-pub use logging::{Format, LogOptions, LoggingError, init};
+pub use logging::{Format, LogFilter, LogOptions, LoggingError, init};
 pub use metrics::Counter;
 pub use recorder::{InstallError, MetricsHandle, Recorder};
 pub use requests::{EndpointKind, MethodLabel, Outcome, RequestMetrics};

@@ -117,6 +117,10 @@ metrics_table! {
     SERVER_PENDING = Metric::gauge_of(
         "trunkline_server_pending", &["server"],
         "Requests that wait for a reply on a child's pipes, the gateway's own included.");
+    /// Reloads, by how they ended.
+    RELOADS = Metric::counter_of(
+        "trunkline_reloads_total", &["outcome"],
+        "Times that the configuration was read again, and taken or refused.");
     /// Tasks of the runtime.
     TASKS = Metric::gauge_of("trunkline_tasks", &[], "Tasks of the asynchronous runtime that are alive.");
     /// Starts.

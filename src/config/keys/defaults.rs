@@ -75,6 +75,18 @@ pub(super) const ROWS: &[KeyDoc] = &[
         "How long a child may take to leave, before each harder signal.",
     ),
     key(
+        "defaults.replace",
+        Choice(REPLACES),
+        Value("overlap"),
+        "Whether a changed server starts beside the one that serves, or after it has stopped.",
+    ),
+    key(
+        "defaults.drain_timeout",
+        ANY_GRACE,
+        Value("30s"),
+        "How long calls in flight may take when a reload replaces or removes a server.",
+    ),
+    key(
         "defaults.max_message",
         MESSAGE,
         Value("64MiB"),

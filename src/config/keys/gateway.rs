@@ -16,31 +16,36 @@ pub(super) const ROWS: &[KeyDoc] = &[
         Computed("one per processor"),
         "Worker threads of the runtime.",
     ),
-    key("gateway.allowed_origins", List, Value("[]"), "Origins of web pages that may call the gateway."),
-    key(
+    live(key(
+        "gateway.allowed_origins",
+        List,
+        Value("[]"),
+        "Origins of web pages that may call the gateway.",
+    )),
+    live(key(
         "gateway.allowed_hosts",
         List,
         Value("[]"),
         "Host names under which the gateway may be called, besides its own.",
-    ),
+    )),
     key(
         "gateway.allow_unauthenticated",
         Bool,
         Value("false"),
         "Dangerous: lets everybody who reaches `listen` use every server.",
     ),
-    key("gateway.max_body", MESSAGE, Value("4MiB"), "The largest body of one request."),
+    live(key("gateway.max_body", MESSAGE, Value("4MiB"), "The largest body of one request.")),
     // Each costs a record of some hundred bytes; at the limit that is a few megabytes.
-    key("gateway.max_sessions", SOME, Value("10000"), "The most sessions held at once."),
-    key(
+    live(key("gateway.max_sessions", SOME, Value("10000"), "The most sessions held at once.")),
+    live(key(
         "gateway.session_ttl",
         Kind::Duration(MS, YEAR),
         Value("24h"),
         "How long an idle session lives; after a restart its age counts.",
-    ),
+    )),
     // An idle stream costs about 10 KiB and a descriptor.
-    key("gateway.max_streams", SOME, Value("4096"), "The most event streams open at once."),
-    key("gateway.max_in_flight", SOME, Value("4096"), "The most requests worked on at once."),
+    live(key("gateway.max_streams", SOME, Value("4096"), "The most event streams open at once.")),
+    live(key("gateway.max_in_flight", SOME, Value("4096"), "The most requests worked on at once.")),
     // As in the router that many users come from; each costs a descriptor and some 20 KiB.
     key(
         "gateway.max_service_connections",
@@ -50,24 +55,30 @@ pub(super) const ROWS: &[KeyDoc] = &[
     ),
     // Children in their first seconds keep a processor busy each; more at once would all be slow.
     key("gateway.parallel_starts", SOME, Value("8"), "The most servers brought up at the same moment."),
-    key(
+    live(key(
         "gateway.shutdown_grace",
         ANY_GRACE,
         Value("10s"),
         "How long calls in flight may take to finish at shutdown.",
-    ),
+    )),
+    live(key(
+        "gateway.watch",
+        WAIT_OR_NONE,
+        Value("none"),
+        "How often the files are looked at for changes, which are then reloaded as by SIGHUP.",
+    )),
     // 64 characters less what clients put before a name.
-    key(
+    live(key(
         "gateway.name_limit",
         Count(MIN_NAME, MAX_NAME),
         Value("48"),
         "The longest tool or prompt name shown.",
-    ),
-    key(
+    )),
+    live(key(
         "gateway.log.filter",
         Filter,
         Value("info"),
         "What is logged: a level, or `target=level` parts with commas.",
-    ),
+    )),
     key("gateway.log.format", Choice(LOG_FORMATS), Value("text"), "How a log line looks."),
 ];

@@ -98,6 +98,18 @@ pub(super) const ROWS: &[KeyDoc] = &[
         Inherited,
         "How long the child may take to leave, before each harder signal.",
     ),
+    key(
+        "servers.*.replace",
+        Choice(REPLACES),
+        Inherited,
+        "Whether it starts beside the one that serves when its entry changes, or after that has stopped.",
+    ),
+    key(
+        "servers.*.drain_timeout",
+        ANY_GRACE,
+        Inherited,
+        "How long calls in flight may take when a reload replaces or removes it.",
+    ),
     key("servers.*.max_message", MESSAGE, Inherited, "The largest single message accepted from the server."),
     key("servers.*.max_in_flight", SOME, Inherited, "The most calls in flight to the server at once."),
     key("servers.*.tools.allow", List, Value("[]"), "Patterns of the tools to offer; empty means all."),

@@ -53,8 +53,21 @@ impl Gateway {
         Gateway::launch_in(before.folder.clone(), config, &format!("127.0.0.1:{port}")).await
     }
 
+    /// Starts a gateway with more in its environment, and waits until it listens.
+    pub async fn launch_with(config: &str, environment: &[(&str, &str)]) -> Gateway {
+        let folder = tempfile::Builder::new().prefix("trunkline-it-").tempdir().expect("folder");
+        let mut command = command(folder.path(), config, "127.0.0.1:0");
+        command.envs(environment.iter().copied());
+        Gateway::spawned(command, Arc::new(folder)).await
+    }
+
     async fn launch_in(folder: Arc<TempDir>, config: &str, listen: &str) -> Gateway {
-        let mut child = command(folder.path(), config, listen).spawn().expect("gateway started");
+        Gateway::spawned(command(folder.path(), config, listen), folder).await
+    }
+
+    /// Starts a gateway by this command, and waits until it listens.
+    pub async fn spawned(mut command: Command, folder: Arc<TempDir>) -> Gateway {
+        let mut child = command.spawn().expect("gateway started");
         let said = Said::follow(&mut child);
         let (watched, told) = (said.clone(), said.clone());
         let address = tokio::task::spawn_blocking(move || {

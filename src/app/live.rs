@@ -1,0 +1,39 @@
+//! What a running gateway takes over from another configuration.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tracing::warn;
+
+use crate::config::Config;
+use crate::http::Front;
+use crate::supervisor::Applied;
+use crate::telemetry::LogFilter;
+
+/// Everything that holds a piece of the configuration and can take another.
+///
+/// Whoever keeps such a piece is told here, and the key's row in the list of keys says `live`; a key without it is named
+/// by a reload as waiting for a restart.
+pub struct Live {
+    /// The front, and through it sessions, streams, router and fleet.
+    pub front: Arc<Front>,
+    /// The log's filter.
+    pub log: LogFilter,
+}
+
+impl Live {
+    /// Takes a configuration over. What is the same stays as it is.
+    pub fn apply(&self, config: &Config) -> Applied {
+        let (front, gateway) = (&self.front, &config.gateway);
+        front.rules.replace(gateway.allowed_origins.clone(), gateway.allowed_hosts.clone());
+        front.max_body.store(usize::try_from(gateway.max_body).unwrap_or(usize::MAX), Ordering::Relaxed);
+        front.sessions.set_limits(gateway.session_ttl, gateway.max_sessions);
+        front.hub.set_cap(gateway.max_streams);
+        front.router.gate().set_cap(gateway.max_in_flight);
+        front.router.catalog().set_name_limit(gateway.name_limit);
+        if let Err(error) = self.log.set(&gateway.log.filter) {
+            warn!("{error}");
+        }
+        front.router.fleet().apply(config.servers.clone())
+    }
+}
