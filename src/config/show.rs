@@ -2,6 +2,7 @@
 
 use toml_edit::Document;
 
+use super::keys::{self, Kind, Spot};
 use super::layers::{KeyPath, Value};
 use super::veil;
 
@@ -18,7 +19,7 @@ pub(super) fn values<'a>(settings: impl Iterator<Item = (&'a KeyPath, &'a Value)
         text += &key(path);
         text += " = ";
         let start = text.len();
-        text += &toml(value);
+        text += &toml(path, value);
         spans.push(start..text.len());
         text.push('\n');
     }
@@ -50,8 +51,16 @@ pub(super) fn key(path: &[String]) -> String {
     path.iter().map(segment).collect::<Vec<_>>().join(".")
 }
 
-fn toml(value: &Value) -> String {
+fn is_decimal(path: &[String]) -> bool {
+    matches!(keys::lookup(path), Spot::Key(doc) if matches!(doc.kind, Kind::Decimal(_)))
+}
+
+fn toml(path: &[String], value: &Value) -> String {
     match value {
+        // Kept as it was written; what is no number is shown as the text that it is.
+        Value::Text(number) if is_decimal(path) && number.trim().parse::<f64>().is_ok() => {
+            number.trim().to_owned()
+        }
         Value::Bool(word) => word.to_string(),
         Value::Integer(number) => number.to_string(),
         Value::Text(text) => string(text),
@@ -100,6 +109,8 @@ mod tests {
             ("servers.a.command", text("a \"b\"\n\u{1}\\"), "\"a \\\"b\\\"\\n\\u0001\\\\\""),
             ("servers.a.max_in_flight", Value::Integer(5), "5"),
             ("servers.a.enabled", Value::Bool(true), "true"),
+            ("enhance.default.temperature", text("0.3"), "0.3"),
+            ("enhance.default.temperature", text("hot"), "\"hot\""),
         ] {
             assert_eq!(shown(path, value), expected, "{path}");
         }
