@@ -1,12 +1,14 @@
 //! How a dialog's questions reach the client, and how far its answers carry it.
-#![expect(deprecated, reason = "sampling and roots are what is tested")]
 
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rmcp::ErrorData;
-use rmcp::model::{InputRequest, InputRequests, InputRequiredResult, InputResponses};
-use rmcp::service::{RequestContext, RoleServer, ServiceError};
+use rmcp::model::{
+    InputRequest, InputRequests, InputRequiredResult, InputResponses, MetaObject, RequestMetaObject,
+    ServerRequest,
+};
+use rmcp::service::{PeerRequestOptions, RequestContext, RequestHandle, RoleServer, ServiceError};
 use serde_json::{Value, json};
 
 use crate::server::is_modern;
@@ -74,25 +76,43 @@ pub(crate) async fn converse(
             answers.extend(questions.keys().filter_map(|key| brought.remove_entry(key)));
             continue;
         }
+        // All at once: a gateway between gives a modern client all of them in one result.
+        let mut open = Vec::new();
         for (key, question) in questions {
-            match ask(question, context).await {
-                Ok(answer) => answers.insert(key, answer),
+            match ask(&key, question, context).await {
+                Ok(handle) => open.push((key, handle)),
+                Err(error) => return Ok(Outcome::Unanswered(error)),
+            }
+        }
+        for (key, handle) in open {
+            match handle.await_response().await {
+                Ok(answer) => answers.insert(key, json!(answer)),
                 Err(error) => return Ok(Outcome::Unanswered(error)),
             };
         }
     }
 }
 
+/// In a question's `_meta`, the name under which a gateway asks a modern client.
+const INPUT_KEY: &str = "dev.trunkline/inputKey";
+
 /// Asks a legacy client by a request of our own.
-async fn ask(question: InputRequest, context: &RequestContext<RoleServer>) -> Result<Value, ServiceError> {
-    let peer = &context.peer;
-    let answer = match question {
-        InputRequest::CreateMessage(request) => json!(peer.create_message(request.params).await?),
-        InputRequest::Elicitation(request) => json!(peer.create_elicitation(request.params).await?),
-        InputRequest::ListRoots(_) => json!(peer.list_roots().await?),
+async fn ask(
+    key: &str,
+    question: InputRequest,
+    context: &RequestContext<RoleServer>,
+) -> Result<RequestHandle<RoleServer>, ServiceError> {
+    let request = match question {
+        InputRequest::CreateMessage(request) => ServerRequest::CreateMessageRequest(request),
+        InputRequest::Elicitation(request) => ServerRequest::ElicitRequest(request),
+        InputRequest::ListRoots(request) => ServerRequest::ListRootsRequest(request),
         _ => return Err(ServiceError::UnexpectedResponse),
     };
-    Ok(answer)
+    let mut meta = MetaObject::default();
+    meta.0.insert(INPUT_KEY.to_owned(), json!(key));
+    let mut options = PeerRequestOptions::no_options();
+    options.meta = Some(RequestMetaObject(meta));
+    context.peer.send_request_with_option(request, options).await
 }
 
 /// The dialog's name and answers with a signature over them.

@@ -152,6 +152,9 @@ impl Front {
             if let Ok(value) = HeaderValue::from_str(&minted) {
                 response.headers_mut().insert(SESSION, value);
             }
+            // Before there was a session, it was kept under none.
+            let declared = locked(&self.server.declared).remove(session).unwrap_or_default();
+            locked(&self.server.declared).insert(minted.clone(), declared);
             locked(&self.sessions).insert(minted);
         }
         response

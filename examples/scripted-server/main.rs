@@ -14,6 +14,7 @@ mod message;
 mod oldest;
 mod ollama;
 mod protocol;
+mod questions;
 mod stdio;
 mod tools;
 

@@ -32,6 +32,10 @@ pub(crate) struct Server {
     /// Our own requests without an answer yet, by session and id.
     pub(crate) asked: Mutex<HashMap<String, oneshot::Sender<Value>>>,
     listeners: Mutex<Vec<Listener>>,
+    /// What `initialize` declared, by session.
+    pub(crate) declared: Mutex<HashMap<String, Value>>,
+    /// Who waits for the next report of progress.
+    pub(crate) report: Mutex<Option<oneshot::Sender<Value>>>,
 }
 
 /// What the server has seen so far.
@@ -66,6 +70,8 @@ impl Server {
             running: Mutex::default(),
             asked: Mutex::default(),
             listeners: Mutex::default(),
+            declared: Mutex::default(),
+            report: Mutex::default(),
         }
     }
 
@@ -86,6 +92,10 @@ impl Server {
                 let running = locked(&self.running).remove(&key(session, named));
                 running.inspect(CancellationToken::cancel);
                 locked(&self.listeners).retain(|listener| listener.subscription.as_ref() != Some(named));
+            }
+            (Some("notifications/progress"), None) => {
+                let waiting = locked(&self.report).take();
+                waiting.map(|waiting| waiting.send(message["params"].clone()));
             }
             (Some(method), None) => {
                 if method == "notifications/initialized" && matches!(sink, Sink::Stdio(_)) {
@@ -145,7 +155,11 @@ impl Server {
             return refused;
         }
         match method {
-            "initialize" => self.initialize(params),
+            "initialize" => {
+                let declared = params.get("capabilities").cloned().unwrap_or_default();
+                locked(&self.declared).insert(call.session.clone(), declared);
+                self.initialize(params)
+            }
             "server/discover" => self.discover(call).await,
             "subscriptions/listen" => self.subscribe(params, call).await,
             "ping" if !call.modern => {

@@ -9,6 +9,7 @@ use tokio::time::sleep;
 
 use crate::message::{Call, Reply, Sink};
 use crate::protocol::{Server, key, locked};
+use crate::questions;
 
 const INVALID_PARAMS: i64 = -32602;
 /// One write of the line without end.
@@ -19,7 +20,7 @@ const GARBAGE: [&[u8]; 7] =
 
 type Listed = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
 
-const ANYWHERE: [Listed; 22] = [
+const ANYWHERE: [Listed; 25] = [
     ("echo", "Sends the message back", &[("message", "string")]),
     ("sleep", "Answers later", &[("ms", "integer")]),
     ("hang", "Never answers", &[]),
@@ -40,6 +41,20 @@ const ANYWHERE: [Listed; 22] = [
         "Sends a request with the call's own id, and answers with what came back",
         &[("method", "string")],
     ),
+    (
+        "inquire",
+        "Asks so many questions at once, so many times over, and answers with the answers",
+        &[
+            ("method", "string"),
+            ("text", "string"),
+            ("count", "integer"),
+            ("rounds", "integer"),
+            ("key", "string"),
+            ("fail", "string"),
+        ],
+    ),
+    ("retract", "Asks, takes the question back when the client has reported progress, and answers", &[]),
+    ("declared", "Tells what the client declared when it opened the connection", &[]),
     ("list-changed", "Adds the tool `extra` and announces it", &[]),
     ("whoami", "Tells pid, environment names and working directory", &[]),
     ("stats", "Tells what it has seen", &[]),
@@ -126,6 +141,11 @@ pub(crate) async fn call(server: &Server, params: &Value, call: &Call) -> Reply 
             text("after the answer that nobody asked for")
         }
         "ask" => ask(server, call, string("method", "elicitation/create")).await,
+        "inquire" => questions::inquire(server, call, &arguments).await,
+        "retract" => questions::retract(server, call).await,
+        "declared" => {
+            text(locked(&server.declared).get(&call.session).cloned().unwrap_or_default().to_string())
+        }
         "list-changed" => {
             server.extra.store(true, Ordering::Relaxed);
             server.announce_tools().await;
@@ -152,7 +172,7 @@ pub(crate) async fn call(server: &Server, params: &Value, call: &Call) -> Reply 
     }
 }
 
-fn text(text: impl Into<String>) -> Reply {
+pub(crate) fn text(text: impl Into<String>) -> Reply {
     Reply::Result(json!({ "content": [{ "type": "text", "text": text.into() }] }))
 }
 

@@ -21,7 +21,7 @@ use crate::config::{Config, Loaded, LogFormat, Sources};
 use crate::enhance::Enhancer;
 use crate::http::{self, Front, OriginRules};
 use crate::platform::{self, Notifier};
-use crate::router::Router;
+use crate::router::{Router, RouterOptions};
 use crate::session::{Hub, Keep, SessionOptions, Sessions};
 use crate::store::{self, Store};
 use crate::supervisor::{Fleet, FleetOptions, Services, ServicesOptions, Surroundings};
@@ -208,7 +208,11 @@ fn build_front(
         keep: Keep::new(usize::try_from(gateway.replay.memory).unwrap_or(usize::MAX), gateway.replay.age),
         poll_after: gateway.replay.poll_after,
     });
-    let router = Router::new(fleet.clone(), catalog, gateway.max_in_flight, key);
+    let router = Router::new(
+        fleet.clone(),
+        catalog,
+        RouterOptions { max_in_flight: gateway.max_in_flight, max_parked: gateway.max_parked, key },
+    );
     tokio::spawn(router.clone().follow_updates(stop.asked.clone()));
     let render = {
         let (router, sessions, hub, store) = (router.clone(), sessions.clone(), hub.clone(), store.clone());

@@ -47,6 +47,7 @@ async fn answers(router: Router) -> bool {
         params,
         endpoint: Endpoint::Merged,
         principal: Principal::anonymous(),
+        session: None,
         era: Era::Legacy,
         log_level: None,
         capabilities: ClientCapabilities::default(),

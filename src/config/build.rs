@@ -185,6 +185,7 @@ fn gateway(reader: &mut Reader<'_>, sources: &Sources) -> Option<Gateway> {
         max_streams: reader.count(&["gateway", "max_streams"]),
         max_in_flight: reader.count(&["gateway", "max_in_flight"]),
         max_service_connections: reader.count(&["gateway", "max_service_connections"]),
+        max_parked: reader.count(&["gateway", "max_parked"]),
         parallel_starts: reader.count(&["gateway", "parallel_starts"]),
         shutdown_grace: reader.duration(&["gateway", "shutdown_grace"]),
         watch: reader.duration_or_none(&["gateway", "watch"]),

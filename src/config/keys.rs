@@ -132,6 +132,7 @@ const REPLACES: &[&str] = &["overlap", "stop_first"];
 const STARTS: &[&str] = &["eager", "lazy"];
 const TRANSPORTS: &[&str] = &["auto", "streamable-http", "sse"];
 const PROTOCOLS: &[&str] = &["auto", "legacy", "modern"];
+const ISOLATIONS: &[&str] = &["shared", "session", "principal"];
 
 const ANY_WAIT: Kind = Kind::Duration(MS, DAY);
 const WAIT_OR_NONE: Kind = Kind::DurationOrNone(MS, DAY);

@@ -27,6 +27,7 @@ mod imports;
 mod inputs;
 mod keys;
 mod layers;
+mod links;
 mod load;
 mod model;
 mod reader;
@@ -50,6 +51,7 @@ pub use faults::{Fault, Faults};
 pub use given::TOKEN_VARIABLE;
 pub use inputs::{EXAMPLE, Flag, Sources};
 pub use keys::{KeyDefault, KeyDoc, Kind, Reach, doc_of, keys};
+pub use links::{Isolation, Links};
 pub use load::{Loaded, Setting, load};
 pub use model::{
     Breaker, Config, Gateway, Health, HttpTransport, Limits, Log, LogFormat, Origin, Protocol, Replace,

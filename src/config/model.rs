@@ -10,6 +10,7 @@ use http::HeaderName;
 use crate::base::{Secret, ServerName, glob};
 
 use super::enhance::Enhance;
+use super::links::Links;
 use super::replay::Replay;
 use super::service::Service;
 
@@ -73,6 +74,8 @@ pub struct Gateway {
     pub max_in_flight: usize,
     /// The most connections to all services together.
     pub max_service_connections: usize,
+    /// The most calls of one principal that wait for their client's answers.
+    pub max_parked: usize,
     /// The most servers brought up at the same moment.
     pub parallel_starts: usize,
     /// How long calls in flight may take to finish at shutdown.
@@ -150,6 +153,8 @@ pub struct Server {
     pub max_message: u64,
     /// The most calls in flight to the server at once.
     pub max_in_flight: usize,
+    /// Who shares its links, and whether it may ask.
+    pub links: Links,
     /// Which of its tools are offered.
     pub tools: ToolFilter,
 }

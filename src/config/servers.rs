@@ -7,6 +7,7 @@ use crate::base::{Secret, ServerName};
 use super::faults::At;
 use super::keys::Reach;
 use super::layers::{KeyPath, Leaf, Place};
+use super::links::{Isolation, Links};
 use super::model::{HttpTransport, Limits, Protocol, Replace, Restart, Server, Start, ToolFilter, Transport};
 use super::reader::{Reader, path};
 use super::remote;
@@ -71,6 +72,7 @@ pub(super) fn server(reader: &mut Reader<'_>, name: &str, at: &At, spoiled: &[Ke
         drain_timeout: reader.duration(&key("drain_timeout")),
         max_message: reader.size(&key("max_message")),
         max_in_flight: reader.count(&key("max_in_flight")),
+        links: links(reader, name, transport.as_ref()),
         tools: ToolFilter {
             allow: patterns(reader, name, "allow"),
             deny: patterns(reader, name, "deny"),
@@ -81,6 +83,24 @@ pub(super) fn server(reader: &mut Reader<'_>, name: &str, at: &At, spoiled: &[Ke
         transport: transport?,
     };
     Some(server)
+}
+
+fn links(reader: &mut Reader<'_>, name: &str, transport: Option<&Transport>) -> Links {
+    let key = |key: &'static str| ["servers", name, key];
+    let isolation =
+        [Isolation::Shared, Isolation::Session, Isolation::Principal][reader.choice(&key("isolation"))];
+    let questions = match reader.leaf(&key("questions")) {
+        Some(_) => reader.flag(&key("questions")),
+        // On pipes that everybody shares, nobody can tell whose a question is once two calls are in flight.
+        None => isolation != Isolation::Shared || !matches!(transport, Some(Transport::Stdio { .. })),
+    };
+    Links {
+        isolation,
+        questions,
+        max: reader.count(&key("max_links")),
+        idle: reader.duration(&key("link_idle")),
+        answer_timeout: reader.duration(&key("answer_timeout")),
+    }
 }
 
 fn limits(reader: &mut Reader<'_>, name: &str) -> Limits {

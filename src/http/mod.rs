@@ -6,6 +6,7 @@
 //! respected to the letter, and that every body, buffer and stream has a bound. It decides nothing about servers.
 
 mod accepts;
+mod ask;
 mod batch;
 mod body;
 mod enhance;

@@ -13,6 +13,7 @@ use super::gathering::Gathering;
 use super::reply;
 
 /// Where what a call brings goes.
+#[derive(Clone)]
 pub enum Outlet {
     /// The stream of a modern client, whose end is the end of the call.
     Once(Writer),

@@ -14,7 +14,7 @@ use tracing::debug;
 use crate::base::{Era, Error, ErrorKind, Level, Principal, Version};
 use crate::protocol::trace::Trace;
 use crate::protocol::{
-    ClientCapabilities, Kind, Message, MessageError, Params, RawId, header, method, params, skim,
+    ClientCapabilities, Kind, Message, MessageError, Params, RawId, header, id, method, params, skim,
 };
 use crate::router::{Answer, ClientCall, Endpoint, Reply, Request as Routed};
 use crate::session::{Client, KEEP_ALIVE_EVERY, Session, Ticket};
@@ -97,6 +97,7 @@ impl Inbound<'_> {
             id,
             endpoint: self.endpoint,
             principal: self.principal,
+            session: None,
             era,
             log_level,
             capabilities,
@@ -199,9 +200,16 @@ pub(super) async fn take(inbound: Inbound<'_>, session: &Arc<Session>) -> Taken 
     }
     let ticket = session.begin(&id);
     let front = inbound.front;
-    let request = inbound.routed(id, Era::Legacy, session.log_level(), session.capabilities());
+    let mut request = inbound.routed(id, Era::Legacy, session.log_level(), session.capabilities());
+    request.session = Some(streams::session_key(session));
     match dispatch(front, request, Some(&ticket)).await {
-        Answer::Ready(ready) => Taken::Ready(ready),
+        Answer::Ready(ready) => {
+            // A session that is gone has nothing left to go on with, here or elsewhere.
+            if ready.status == StatusCode::NOT_FOUND {
+                streams::end(front, session);
+            }
+            Taken::Ready(ready)
+        }
         Answer::Call(call) => Taken::Call(call, ticket),
     }
 }
@@ -231,6 +239,13 @@ pub(super) async fn notification(
     session: &Session,
 ) {
     front.router.pass_notification(endpoint, message, params, Era::Legacy).await;
+    if message.method() == method::PROGRESS
+        && let Some(span) = params.progress_token.clone()
+        && let Some(number) = id::minted(&message.slice(span))
+        && !session.progress(number, message.clone())
+    {
+        debug!(number, "progress with a question that nobody asked");
+    }
     if message.method() == method::CANCELLED
         && let Some(span) = params.request_id.clone()
         && let Some(id) = RawId::new(message.slice(span))

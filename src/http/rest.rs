@@ -75,6 +75,7 @@ pub async fn answer<B: RequestBody>(
         id,
         endpoint,
         principal,
+        session: None,
         era: Era::Legacy,
         log_level: None,
         capabilities: ClientCapabilities::default(),

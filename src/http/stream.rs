@@ -1,9 +1,10 @@
 //! Watching a call: JSON when the reply comes first, a stream the moment something precedes it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::base::{Era, Error, ErrorKind};
@@ -12,6 +13,7 @@ use crate::router::{ClientCall, Question, Step};
 use crate::session::{Ticket, queue};
 
 use super::accepts::Accepts;
+use super::ask;
 use super::body::FrontBody;
 use super::front::Front;
 use super::outlet::Outlet;
@@ -34,6 +36,17 @@ pub async fn watch(
                 watched.call = None;
                 return if accepts.json { reply::reply(done) } else { reply::single(done) };
             }
+            Step::Park => {
+                return match watched.call.take() {
+                    Some((call, _)) => {
+                        let asking = front.router.park(call);
+                        if accepts.json { reply::reply(asking) } else { reply::single(asking) }
+                    }
+                    None => reply::status(StatusCode::INTERNAL_SERVER_ERROR),
+                };
+            }
+            // Dropped, it is refused.
+            Step::Question(_) if !accepts.events => {}
             // A client that cannot read a stream gets the reply and nothing before it.
             Step::Note(_) if !accepts.events => {}
             // Nor can it be asked anything.
@@ -109,6 +122,7 @@ pub(super) async fn relay(
     outlet: Outlet,
     mut first: Option<Step>,
 ) {
+    let mut asked = JoinSet::new();
     loop {
         let step = match first.take() {
             Some(step) => step,
@@ -128,13 +142,29 @@ pub(super) async fn relay(
                     return outlet.finish(Some(&call.request().id), &answer);
                 }
             }
-            Step::Done(done) => return outlet.finish(Some(&call.request().id), &done.message),
+            Step::Question(asking) => {
+                // Those that have been answered, so that only open ones take room.
+                while asked.try_join_next().is_some() {}
+                // Without a session it is dropped, and so refused.
+                if let Some(ticket) = &ticket {
+                    asked.spawn(ask::put(asking, Arc::clone(ticket.session()), outlet.clone()));
+                }
+            }
+            Step::Park => {
+                let id = call.request().id.clone();
+                return outlet.finish(Some(&id), &front.router.park(call).message);
+            }
+            Step::Done(done) => {
+                // What nobody waits for any more is taken back before the reply.
+                match call.may_leave_questions() {
+                    true => asked.detach_all(),
+                    false => asked.shutdown().await,
+                }
+                return outlet.finish(Some(&call.request().id), &done.message);
+            }
         }
     }
 }
-
-/// How long a client may take to answer: a person reads a form and decides.
-const ANSWER_LIMIT: Duration = Duration::from_secs(600);
 
 /// Puts a server's questions to a legacy client, on the stream of the call that caused them, and goes on with the
 /// answers.
@@ -149,6 +179,7 @@ async fn ask(
         Error::new(ErrorKind::Cancelled, format!("the server's question was not answered: {what}"))
     };
     let Some(ticket) = ticket else { return Err(gone("the client has no session")) };
+    let limit = call.answer_timeout();
     let mut asked = Vec::new();
     for question in questions {
         let waiting = ticket.session().ask();
@@ -171,8 +202,9 @@ async fn ask(
         Ok(answers)
     };
     let resumed = async {
-        let answers = tokio::time::timeout(ANSWER_LIMIT, answers).await;
-        call.resume(answers.unwrap_or_else(|_| Err(gone("the client took more than ten minutes")))?).await
+        let answers = tokio::time::timeout(limit, answers).await;
+        let late = |_| Err(gone(&format!("the client took more than {limit:?} (answer_timeout)")));
+        call.resume(answers.unwrap_or_else(late)?).await
     };
     tokio::pin!(resumed);
     loop {

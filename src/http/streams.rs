@@ -11,6 +11,7 @@ use crate::base::{Era, Error, ErrorKind, Principal, ServerName};
 use crate::protocol::{Message, Params, RawId, header, method, skim, write};
 use crate::router::{Endpoint, Reply};
 use crate::session::{OWN_STREAM, Position, Reader, Session, Wants, Watched};
+use crate::supervisor::SessionKey;
 
 use super::body::FrontBody;
 use super::front::Front;
@@ -124,11 +125,23 @@ pub fn delete(
 ) -> FrontResponse {
     match session(front, endpoint, principal, headers) {
         Ok(session) => {
-            front.sessions.delete(&session);
+            end(front, &session);
             reply::status(StatusCode::NO_CONTENT)
         }
         Err(error) => reply::refusal(&error, Era::Legacy),
     }
+}
+
+/// Ends a session, and what servers keep for it.
+pub fn end(front: &Front, session: &Session) {
+    front.sessions.delete(session);
+    front.router.fleet().end_session(session.key().0);
+}
+
+/// The session as the fleet knows it.
+pub fn session_key(session: &Session) -> SessionKey {
+    let (id, inherited) = session.key();
+    SessionKey { id, inherited }
 }
 
 /// `subscriptions/listen`: the stream on which a modern client hears of the changes that it names.

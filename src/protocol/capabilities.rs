@@ -71,6 +71,27 @@ impl ClientCapabilities {
         }
     }
 
+    /// What a link that several clients share may declare of these: their answers are one client's own, but a server
+    /// that is told the roots of one takes them for everybody's.
+    #[must_use]
+    pub fn shareable(self) -> ClientCapabilities {
+        ClientCapabilities(self.0 & !ROOTS)
+    }
+
+    /// What a client would have had to declare to be asked `method` with `params`: JSON text, as in
+    /// `requiredCapabilities`.
+    pub fn required(method: &str, params: &str) -> &'static str {
+        match method {
+            method::CREATE_MESSAGE => r#"{"sampling":{}}"#,
+            method::ELICIT if skim::string_field(params, "mode").as_deref() == Some("url") => {
+                r#"{"elicitation":{"url":{}}}"#
+            }
+            method::ELICIT => r#"{"elicitation":{}}"#,
+            method::ROOTS_LIST => r#"{"roots":{}}"#,
+            _ => "{}",
+        }
+    }
+
     /// Whether a client can be sent to a URL.
     pub fn visits_urls(self) -> bool {
         self.has(URL)

@@ -49,6 +49,8 @@ pub struct Params {
     pub notifications: Option<Span>,
     /// `requestState` (multi round-trip requests).
     pub request_state: Option<Span>,
+    /// `inputResponses` (multi round-trip requests).
+    pub input_responses: Option<Span>,
     /// `arguments` (tools, prompts).
     pub arguments: Option<Span>,
     /// `taskId` (the tasks extension).
@@ -118,6 +120,7 @@ impl Params {
                 "arguments" => &mut params.arguments,
                 "taskId" => &mut params.task_id,
                 "requestState" => &mut params.request_state,
+                "inputResponses" => &mut params.input_responses,
                 "_meta" => &mut meta,
                 _ => return Ok(()),
             };

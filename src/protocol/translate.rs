@@ -114,6 +114,15 @@ fn is_round_field(name: &str) -> bool {
     matches!(name, "requestState" | "inputResponses")
 }
 
+/// Takes the rounds of a request with questions out of it: for a legacy server the gateway keeps them.
+pub fn drop_rounds(splice: &mut Splice, text: &str, params: &Params) {
+    if let (Some(span), true) =
+        (params.span.clone(), params.request_state.is_some() || params.input_responses.is_some())
+    {
+        drop_fields(splice, text, span, is_round_field);
+    }
+}
+
 /// Takes the fields that `drop` names out of `params._meta` and adds others (`more`, or nothing). For a legacy server
 /// the fields of the modern era are dropped: to a server that speaks both eras they would make a request modern, and
 /// an old one may refuse what it does not know. `gone` is a field of `params` that somebody else takes out.

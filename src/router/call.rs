@@ -8,19 +8,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::base::{Era, Error, ErrorKind, Level, SealKey};
-use crate::protocol::{Kind, Message, Params, Splice, method, params, skim, translate};
+use crate::base::{Era, Error, ErrorKind, SealKey};
+use crate::protocol::params::key;
+use crate::protocol::{Kind, Message, method};
 use crate::telemetry::{MethodLabel, Outcome};
-use crate::upstream::{Delivery, Event, Fault};
+use crate::upstream::{Delivery, Event, Fault, Inquiry};
 
+use super::dialog::{Asking, Dialog, Put};
 use super::limit::InFlight;
-use super::prepare::{self, Round};
-use super::question::{InputRequired, Question, url_visits};
+use super::prepare::Round;
+use super::question::{InputRequired, Question};
 use super::reads::Place;
 use super::request::{Reply, Request};
 use super::resolve::Target;
 use super::sending::{Forwarded, Sent, send};
-use super::state;
 use super::task::Tasks;
 
 /// What the watcher of a call sees next.
@@ -33,21 +34,27 @@ pub enum Step {
     /// The server wants to know something first; [`ClientCall::resume`] goes on with the answers. Until then the
     /// deadline rests.
     Ask(Vec<Question>),
+    /// The server asks a legacy client in the middle of the call, which goes on meanwhile.
+    Question(Box<Asking>),
+    /// The server has asked a modern client: [`super::Router::park`] keeps the call and makes the reply that asks.
+    Park,
     /// Nothing has happened until the time that the watcher named.
     Silent,
 }
 
 /// A call on its way. Dropping it withdraws it at the server.
 pub struct ClientCall {
-    request: Request,
-    target: Target,
-    sent: Sent,
+    pub(super) request: Request,
+    pub(super) target: Target,
+    pub(super) sent: Sent,
+    /// Questions of a legacy server; most calls have none.
+    dialog: Option<Box<Dialog>>,
     /// What this round of the request carries.
     round: Round,
     rounds: usize,
-    key: SealKey,
-    tasks: Tasks,
-    read: Option<Place>,
+    pub(super) key: SealKey,
+    pub(super) tasks: Tasks,
+    pub(super) read: Option<Place>,
     received: Instant,
     timeout: Duration,
     deadline: Instant,
@@ -55,7 +62,8 @@ pub struct ClientCall {
     latest: Instant,
     resent: bool,
     recorded: bool,
-    _in_flight: InFlight,
+    /// None while the call is parked.
+    in_flight: Option<InFlight>,
 }
 
 /// Rounds of questions in one call. The specification names no number; forms of more than a few pages are tools that
@@ -79,6 +87,7 @@ impl ClientCall {
             request,
             target,
             sent,
+            dialog: None,
             round,
             rounds: 1,
             key,
@@ -90,7 +99,7 @@ impl ClientCall {
             latest,
             resent: false,
             recorded: false,
-            _in_flight: place,
+            in_flight: Some(place),
         }
     }
 
@@ -99,10 +108,19 @@ impl ClientCall {
         &self.request
     }
 
+    /// The server works on it: the deadline moves, as far as it may.
+    pub(super) fn has_progressed(&mut self) {
+        self.deadline = (Instant::now() + self.timeout).min(self.latest);
+    }
+
+    /// How long the client may take to answer a question.
+    pub fn answer_timeout(&self) -> Duration {
+        self.target.server.config().links.answer_timeout
+    }
+
     /// The next step; `Silent` if there is none until `patience`.
     pub async fn next(&mut self, patience: Option<Instant>) -> Step {
-        let mut until =
-            pin!(tokio::time::sleep_until(patience.map_or(self.deadline, |p| p.min(self.deadline))));
+        let mut until = pin!(tokio::time::sleep_until(self.wake_at(patience)));
         loop {
             let event = std::future::poll_fn(|cx| match self.sent.call.poll_next(cx) {
                 Poll::Ready(event) => Poll::Ready(Some(event)),
@@ -116,14 +134,21 @@ impl ClientCall {
                     }
                     // A server that floods with notes that nobody sees has its deadline all the same, and must not
                     // keep the thread to itself.
-                    if Instant::now() >= self.deadline {
+                    if Instant::now() >= self.deadline && !self.has_rested() {
                         return Step::Done(self.overdue());
                     }
                     tokio::task::consume_budget().await;
-                    until.as_mut().reset(patience.map_or(self.deadline, |p| p.min(self.deadline)));
+                    until.as_mut().reset(self.wake_at(patience));
+                }
+                Some(Event::Question(inquiry)) => {
+                    if let Put::Now(asking) = self.put(inquiry) {
+                        return Step::Question(asking);
+                    }
+                    until.as_mut().reset(self.wake_at(patience));
                 }
                 Some(Event::Reply(reply)) => {
                     self.sent.admission.succeed();
+                    self.pass_on_questions();
                     return match self.asks(&reply) {
                         None => Step::Done(self.reply(&reply)),
                         Some(Ok(questions)) => Step::Ask(questions),
@@ -134,14 +159,111 @@ impl ClientCall {
                     Ok(()) => {}
                     Err(error) => return Step::Done(self.fail(&error)),
                 },
+                None if self.is_to_be_parked() => return Step::Park,
                 None if Instant::now() < self.deadline => return Step::Silent,
+                None if self.has_rested() => until.as_mut().reset(self.wake_at(patience)),
                 None => return Step::Done(self.overdue()),
             }
         }
     }
 
+    /// Gives questions that have not been asked yet, and may be another call's, to that.
+    fn pass_on_questions(&mut self) {
+        let Some(dialog) = &mut self.dialog else { return };
+        let link = &self.sent.admission.live.link;
+        if link.pools_questions() {
+            dialog.unasked().for_each(|inquiry| link.pass_on(inquiry));
+        }
+    }
+
+    /// Whether a question that this call has carried may be of another that is in flight.
+    pub fn may_leave_questions(&self) -> bool {
+        let link = &self.sent.admission.live.link;
+        link.pools_questions() && link.pending() > usize::from(self.sent.call.is_open())
+    }
+
+    /// When the call is looked at although nothing has come.
+    fn wake_at(&self, patience: Option<Instant>) -> Instant {
+        let due = self.dialog.as_ref().and_then(|dialog| dialog.due());
+        [patience, due].into_iter().flatten().fold(self.deadline, Instant::min)
+    }
+
+    /// What becomes of a question of the server.
+    fn put(&mut self, inquiry: Inquiry) -> Put {
+        // Whoever asks is well, and the call must not be sent a second time.
+        self.sent.admission.succeed();
+        self.resent = true;
+        let limit = self.answer_timeout();
+        let dialog = self.dialog.get_or_insert_default();
+        let Some(inquiry) = dialog.admit(inquiry, &self.request) else { return Put::Settled };
+        match self.request.era {
+            Era::Legacy => dialog.put_now(inquiry, limit),
+            Era::Modern => dialog.gather(inquiry, &self.request),
+        }
+    }
+
+    /// Whether a modern client is to be asked now.
+    fn is_to_be_parked(&mut self) -> bool {
+        let Some(dialog) = &mut self.dialog else { return false };
+        dialog.forget_withdrawn();
+        dialog.due().is_some_and(|due| Instant::now() >= due)
+    }
+
+    /// Moves the deadline if the call has rested on account of a question.
+    fn has_rested(&mut self) -> bool {
+        let link = &self.sent.admission.live.link;
+        let rested = self.dialog.as_ref().and_then(|dialog| dialog.rested());
+        // Where nothing says whose a question is, it may be this call's though another carries it.
+        let may_rest = link.pools_questions() && link.open_questions() > 0;
+        let Some(since) = rested.or(may_rest.then(Instant::now)) else { return false };
+        self.start_clock(since);
+        Instant::now() < self.deadline
+    }
+
+    fn start_clock(&mut self, since: Instant) {
+        let longest = self.target.server.config().max_call_time.max(self.timeout);
+        (self.deadline, self.latest) = (since + self.timeout, since + longest);
+    }
+
+    /// The result that asks a modern client, with `state` (JSON text) to bring back. Then the call waits without a
+    /// place in the gateway.
+    pub(super) fn ask_for_input(&mut self, state: &str) -> String {
+        self.in_flight = None;
+        self.record(Outcome::Ok);
+        let questions = self.dialog.as_ref().map(|dialog| dialog.input_requests()).unwrap_or_default();
+        let info = &self.sent.admission.live.peer.server_info;
+        format!(
+            r#"{{"resultType":"input_required","inputRequests":{questions},"requestState":{state},"_meta":{{"{}":{info}}}}}"#,
+            key::SERVER_INFO
+        )
+    }
+
+    /// Goes on with the answers that a further request brings, and as that request from now on. False if some of them
+    /// are missing, which have to be asked for again.
+    pub(super) fn go_on(&mut self, request: Request, place: InFlight, received: Instant) -> bool {
+        (self.request, self.in_flight, self.received, self.recorded) =
+            (request, Some(place), received, false);
+        self.sent.at = received;
+        self.rounds += 1;
+        self.start_clock(received);
+        let Some(dialog) = &mut self.dialog else { return true };
+        dialog.answer(&self.request);
+        !dialog.is_waiting()
+    }
+
+    /// How often the client has been asked.
+    pub(super) fn has_asked_enough(&self) -> bool {
+        self.rounds >= MAX_ROUNDS
+    }
+
+    /// What the client would have had to declare for a question that was refused.
+    pub(super) fn lacking(&self) -> Option<&'static str> {
+        self.dialog.as_ref()?.lacking()
+    }
+
     /// Ends the call with an error of ours, because the client or the gateway withdraws it.
     pub fn withdraw(&mut self, error: &Error) -> Reply {
+        self.sent.call.withdraw();
         self.fail(error)
     }
 
@@ -168,8 +290,7 @@ impl ClientCall {
         self.round.answers = answers;
         self.sent = send(&self.request, &self.target, &self.round, 0).await?;
         self.rounds += 1;
-        let longest = self.target.server.config().max_call_time.max(self.timeout);
-        (self.deadline, self.latest) = (self.sent.at + self.timeout, self.sent.at + longest);
+        self.start_clock(self.sent.at);
         Ok(())
     }
 
@@ -209,146 +330,18 @@ impl ClientCall {
         ))
     }
 
-    fn fail(&mut self, error: &Error) -> Reply {
+    pub(super) fn fail(&mut self, error: &Error) -> Reply {
         self.record(Outcome::Failed(error.kind));
         Reply::error(Some(&self.request.id), error, self.request.era)
     }
 
-    fn record(&mut self, outcome: Outcome) {
+    pub(super) fn record(&mut self, outcome: Outcome) {
         self.recorded = true;
         let now = Instant::now();
         let whole = now.duration_since(self.received);
         let upstream = Some(now.duration_since(self.sent.at));
         let label = MethodLabel::of(self.request.message.method());
         self.target.server.metrics().record(self.request.endpoint.kind(), label, outcome, whole, upstream);
-    }
-
-    /// The reply as the client must see it: its own id, and the fields of its era.
-    fn reply(&mut self, reply: &Message) -> Reply {
-        if let Some(read) = self.read.take() {
-            read.fill(reply, self.sent.admission.live.generation);
-        }
-        let mut splice = Splice::new(reply.text().clone());
-        let id = self.request.id.as_bytes().clone();
-        match reply.id_span() {
-            Some(span) => splice.replace(span, id),
-            // An error whose sender could not read our id still answers this call.
-            None => splice.insert(1, Bytes::from([b"\"id\":", &id[..], b","].concat())),
-        }
-        let mut status = 200;
-        let text = reply.as_str();
-        let payload = reply.payload_span().unwrap_or(0..0);
-        if reply.kind() == Kind::Error
-            && let Some(visits) = self.url_visits(reply)
-        {
-            return visits;
-        }
-        if reply.kind() == Kind::Error {
-            self.record(Outcome::UpstreamError);
-            status = self.error_status(&mut splice, text, payload);
-        } else {
-            self.record(Outcome::Ok);
-            match (self.request.era, self.sent.admission.live.peer.era()) {
-                (Era::Modern, Era::Legacy) => {
-                    let info = &self.sent.admission.live.peer.server_info;
-                    let cacheable = self.request.message.method() == method::RESOURCES_READ;
-                    translate::result_to_modern(&mut splice, text, payload, info, cacheable);
-                }
-                (Era::Legacy, Era::Modern) => translate::result_to_legacy(&mut splice, text, payload),
-                (Era::Modern, Era::Modern) => self.seal_state(&mut splice, text, payload),
-                _ => {}
-            }
-            let (peer, more) = (&self.sent.admission.live.peer, self.target.more.as_ref());
-            self.tasks.seal_result(
-                &mut splice,
-                &self.request,
-                (self.target.server.name(), peer, more),
-                reply,
-            );
-        }
-        Reply { message: splice.to_bytes(0), status }
-    }
-
-    /// A legacy server's demand that the user visit a URL first, in the way of the modern era.
-    fn url_visits(&mut self, reply: &Message) -> Option<Reply> {
-        use crate::base::error::code;
-        let error = reply.payload();
-        let demands = skim::field_text(error, "code")?.parse() == Ok(code::URL_ELICITATION_REQUIRED);
-        if self.request.era == Era::Legacy || !demands {
-            return None;
-        }
-        if !self.request.capabilities.visits_urls() {
-            let needed = r#"{"requiredCapabilities":{"elicitation":{"url":{}}}}"#;
-            let text = "the server sends the user to a URL, for which the client declared no capability";
-            return Some(
-                self.fail(&Error::new(ErrorKind::MissingCapability, text).with_data(needed.to_owned())),
-            );
-        }
-        let result = url_visits(skim::field_text(error, "data").unwrap_or("{}"))?;
-        self.record(Outcome::Ok);
-        Some(Reply::result(&self.request.id, result.as_bytes()))
-    }
-
-    /// The state of a server that asks goes to the client under our own seal.
-    fn seal_state(&self, splice: &mut Splice, text: &str, payload: skim::Span) {
-        let result = &text[payload.clone()];
-        let Some(state) = InputRequired::read(result).and_then(|asked| asked.state) else { return };
-        if let Some(at) = skim::field(result, "requestState") {
-            let sealed = state::seal(&self.key, &self.request, self.target.server.name(), &state);
-            splice.replace(payload.start + at.start..payload.start + at.end, sealed);
-        }
-    }
-
-    /// The HTTP status of a server's error, and the code in the client's era: `-32002` has become `-32602`.
-    fn error_status(&self, splice: &mut Splice, text: &str, payload: skim::Span) -> u16 {
-        use crate::base::error::code;
-        if self.request.era == Era::Legacy {
-            return 200;
-        }
-        let Some(at) = skim::field(&text[payload.clone()], "code") else { return 200 };
-        let span = payload.start + at.start..payload.start + at.end;
-        match text[span.clone()].parse::<i64>() {
-            Ok(code::RESOURCE_NOT_FOUND) => {
-                splice.replace(span, Bytes::from(code::INVALID_PARAMS.to_string()));
-                200
-            }
-            // What names no URL to visit is a refusal like any other.
-            Ok(code::URL_ELICITATION_REQUIRED) => {
-                splice.replace(span, Bytes::from(code::INVALID_PARAMS.to_string()));
-                200
-            }
-            Ok(code::METHOD_NOT_FOUND) => 404,
-            Ok(code::HEADER_MISMATCH | code::MISSING_CAPABILITY | code::UNSUPPORTED_VERSION) => 400,
-            _ => 200,
-        }
-    }
-
-    /// A notification as the client must see it, if it is to see it at all.
-    fn note(&mut self, note: &Message) -> Option<Bytes> {
-        let read = Params::read(note).ok()?;
-        let mut splice = Splice::new(note.text().clone());
-        match note.method() {
-            method::PROGRESS => {
-                self.deadline = (Instant::now() + self.timeout).min(self.latest);
-                // A server that reports progress nobody asked for is not relayed: the client could not place it.
-                let token = prepare::progress_token(&self.request)?;
-                splice.replace(read.progress_token?, self.request.message.slice(token));
-            }
-            method::LOG_MESSAGE => {
-                let level = params::string_at(note, &read.level).and_then(|name| Level::parse(&name));
-                let wanted = match (self.request.era, self.request.log_level) {
-                    (Era::Modern, None) => return None,
-                    (_, wanted) => wanted,
-                };
-                if wanted.zip(level).is_some_and(|(wanted, level)| level < wanted) {
-                    return None;
-                }
-            }
-            _ => {}
-        }
-        let from = (self.target.server.name(), &*self.sent.admission.live.peer);
-        self.tasks.seal_note(&mut splice, note, &self.request.principal, from);
-        Some(splice.to_bytes(0))
     }
 }
 

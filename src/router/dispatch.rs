@@ -10,15 +10,17 @@ use crate::base::{Era, Error, ErrorKind, Level, SealKey, Version};
 use crate::catalog::{CatalogHandle, Introduction, View};
 use crate::protocol::params::key;
 use crate::protocol::{Message, Params, method, params};
-use crate::supervisor::{Fleet, ServerHandle, Subscription};
+use crate::supervisor::{Caller, Fleet, ServerHandle, Subscription};
 use crate::telemetry::{MethodLabel, Outcome, RequestMetrics};
 use crate::upstream::ListKind;
 
+use super::answer::Answer;
 use super::call::ClientCall;
 use super::limit::Gate;
+use super::parked::Parked;
 use super::prepare::{self, Round};
 use super::reads::{Look, Reads};
-use super::request::{Answer, Endpoint, Reply, Request};
+use super::request::{Endpoint, Reply, Request};
 use super::resolve::{self, Target};
 use super::sending::{self, Forwarded};
 use super::state;
@@ -30,25 +32,37 @@ const OWN_METRICS: &str = "trunkline";
 
 /// One router for all fronts. Cloning is cheap.
 #[derive(Clone)]
-pub struct Router(Arc<Inner>);
+pub struct Router(pub(super) Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     fleet: Fleet,
     catalog: CatalogHandle,
     gate: Gate,
+    pub(super) parked: Parked,
     own: RequestMetrics,
-    key: SealKey,
-    tasks: Tasks,
+    pub(super) key: SealKey,
+    pub(super) tasks: Tasks,
     reads: Reads,
 }
 
+/// How a router behaves.
+pub struct RouterOptions {
+    /// The most requests worked on at once.
+    pub max_in_flight: usize,
+    /// The most calls of one principal that wait for their client's answers.
+    pub max_parked: usize,
+    /// Seals what servers leave with clients.
+    pub key: SealKey,
+}
+
 impl Router {
-    /// A router that lets `max_in_flight` requests in at once and seals what servers leave with clients with `key`.
-    pub fn new(fleet: Fleet, catalog: CatalogHandle, max_in_flight: usize, key: SealKey) -> Router {
+    /// A router with these options.
+    pub fn new(fleet: Fleet, catalog: CatalogHandle, options: RouterOptions) -> Router {
         let own = RequestMetrics::for_server(OWN_METRICS);
-        let tasks = Tasks::new(key.clone());
-        let reads = Reads::default();
-        Router(Arc::new(Inner { fleet, catalog, gate: Gate::new(max_in_flight), own, key, tasks, reads }))
+        let tasks = Tasks::new(options.key.clone());
+        let (gate, parked) = (Gate::new(options.max_in_flight), Parked::new(options.max_parked));
+        let (key, reads) = (options.key, Reads::default());
+        Router(Arc::new(Inner { fleet, catalog, gate, parked, own, key, tasks, reads }))
     }
 
     /// Forgets what servers say has changed, until `shutdown`.
@@ -84,6 +98,13 @@ impl Router {
         }
         if let Some(outcome) = self.answer_here(&request) {
             return Answer::Ready(self.finish(&request, outcome, received));
+        }
+        if let (Era::Modern, Some(_)) = (request.era, &request.params.request_state) {
+            match self.parked_call(&request).await {
+                Ok(None) => {}
+                Ok(Some((call, place))) => return self.go_on(call, request, place, received),
+                Err(error) => return Answer::Ready(self.finish(&request, Err(error), received)),
+            }
         }
         match self.forward(&request).await {
             Ok(Way::Sent(sent)) => {
@@ -211,15 +232,8 @@ impl Router {
     }
 
     async fn forward(&self, request: &Request) -> Result<Way, Error> {
-        let gate = &self.0.gate;
-        let place = gate.enter().ok_or_else(|| {
-            let text = format!(
-                "the gateway has {} requests in flight, as many as it may (max_in_flight); try again later",
-                gate.cap()
-            );
-            Error::new(ErrorKind::Overloaded, text).with_data(RETRY_SOON.to_owned())
-        })?;
-        let target = resolve::resolve(request, &self.0.catalog, &self.0.fleet, &self.0.tasks).await?;
+        let place = self.0.gate.enter().ok_or_else(|| self.full())?;
+        let mut target = resolve::resolve(request, &self.0.catalog, &self.0.fleet, &self.0.tasks).await?;
         if let (Some(mirrors), Some(headers)) = (&target.mirrors, &request.headers) {
             mirrors
                 .check(request.arguments(), headers)
@@ -227,6 +241,16 @@ impl Router {
         }
         if let (Era::Modern, Some(level)) = (request.era, request.log_level) {
             target.server.want_log_level(level);
+        }
+        let caller = Caller {
+            principal: &request.principal,
+            session: request.session,
+            capabilities: request.capabilities,
+        };
+        let own = target.server.for_caller(&caller).await?;
+        let shared = own.is_none();
+        if let Some(own) = own {
+            target.server = own;
         }
         let mut round = Round::default();
         if let (Era::Modern, Some(span)) = (request.era, &request.params.request_state) {
@@ -237,13 +261,22 @@ impl Router {
                 &request.message.as_str()[span.clone()],
             )?);
         }
-        let read = match self.0.reads.look(request, &target.server).await {
+        // What one client's own process says is nobody else's to read.
+        let read = match if shared { self.0.reads.look(request, &target.server).await } else { None } {
             Some(Look::Hit(result)) => return Ok(Way::Known(target.server, result)),
             Some(Look::Miss(read)) => Some(read),
             None => None,
         };
         let sent = sending::send(request, &target, &round, 0).await?;
         Ok(Way::Sent(Box::new(Forwarded { target, sent, round, read, place })))
+    }
+
+    pub(super) fn full(&self) -> Error {
+        let text = format!(
+            "the gateway has {} requests in flight, as many as it may (max_in_flight); try again later",
+            self.0.gate.cap()
+        );
+        Error::new(ErrorKind::Overloaded, text).with_data(RETRY_SOON.to_owned())
     }
 
     fn finish(&self, request: &Request, outcome: Result<Vec<u8>, Error>, received: Instant) -> Reply {

@@ -5,21 +5,27 @@
 //! liveness are answered from snapshots. It never parses what it passes on, and it takes no lock that a slow task
 //! can hold. Fronts call it; it knows nothing of HTTP streams or sessions.
 
+mod answer;
 mod call;
+mod dialog;
 mod dispatch;
 mod limit;
+mod parked;
 mod prepare;
 mod question;
 mod reads;
 mod request;
 mod resolve;
+mod rounds;
 mod sending;
 mod state;
 mod task;
 mod tasklist;
 
+pub use answer::Answer;
 pub use call::{ClientCall, Step};
-pub use dispatch::Router;
+pub use dialog::Asking;
+pub use dispatch::{Router, RouterOptions};
 pub use limit::{Gate, InFlight};
 pub use question::Question;
-pub use request::{Answer, Endpoint, Reply, Request};
+pub use request::{Endpoint, Reply, Request};

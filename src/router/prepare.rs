@@ -70,6 +70,9 @@ pub(super) fn outgoing(request: &Request, target: &Target, live: &Live, round: &
             same_era(&mut splice);
         }
         (Era::Modern, Era::Legacy) => {
+            if target.dropped.is_none() {
+                translate::drop_rounds(&mut splice, message.as_str(), &request.params);
+            }
             let drops = |name: &str| drops(name) || translate::is_modern_field(name);
             let added = (&*trace, target.dropped);
             translate::meta(&mut splice, message.as_str(), &request.params, behind, added, drops);

@@ -6,10 +6,8 @@ use http::{HeaderName, HeaderValue};
 use crate::base::{Era, Error, Level, Principal};
 use crate::protocol::trace::Trace;
 use crate::protocol::{ClientCapabilities, Message, Params, RawId, write};
-use crate::supervisor::ServerHandle;
+use crate::supervisor::{ServerHandle, SessionKey};
 use crate::telemetry::EndpointKind;
-
-use super::call::ClientCall;
 
 /// Where a request came in.
 #[derive(Clone, Debug)]
@@ -51,6 +49,8 @@ pub struct Request {
     pub endpoint: Endpoint,
     /// Who asks.
     pub principal: Principal,
+    /// The session; modern clients have none.
+    pub session: Option<SessionKey>,
     /// The client's era.
     pub era: Era,
     /// The lowest log level that the client wants to see; none means none for a modern client, and the server's own
@@ -69,14 +69,6 @@ impl Request {
     pub fn arguments(&self) -> &str {
         self.params.arguments.clone().map_or("{}", |span| &self.message.as_str()[span])
     }
-}
-
-/// What becomes of a request.
-pub enum Answer {
-    /// Answered here.
-    Ready(Reply),
-    /// On its way to a server.
-    Call(Box<ClientCall>),
 }
 
 /// A finished answer.

@@ -10,6 +10,7 @@ use crate::base::seal::SealKey;
 use crate::base::{Error, ErrorKind, FINGERPRINT, ServerName, fingerprint};
 use crate::protocol::skim;
 
+use super::parked::Ticket;
 use super::request::Request;
 
 /// Sets request states apart from everything else that is sealed with the same key.
@@ -17,11 +18,48 @@ const PURPOSE: &[u8] = b"trunkline request state v1";
 /// How long a client may take to answer the questions: a person reads a form, fetches a password, has lunch.
 const LIFETIME: Duration = Duration::from_secs(3600);
 
+/// Sets the names of parked calls apart from servers' states.
+const PARKED: &[u8] = b"trunkline parked call v1";
+
 /// Seals `state` (raw JSON, as the server sent it) for the client of `request`; a JSON string.
 pub(super) fn seal(key: &SealKey, request: &Request, server: &ServerName, state: &str) -> String {
-    let expires = seconds(SystemTime::now() + LIFETIME);
-    let payload = [&expires.to_be_bytes()[..], &binding(request, server), state.as_bytes()].concat();
-    skim::quote(&key.seal(PURPOSE, &payload))
+    seal_as(PURPOSE, LIFETIME, key, request, server, state.as_bytes())
+}
+
+/// Seals the name of a parked call for the client of `request`; a JSON string.
+pub(super) fn seal_ticket(
+    key: &SealKey,
+    request: &Request,
+    server: &ServerName,
+    ticket: &Ticket,
+    lifetime: Duration,
+) -> String {
+    seal_as(PARKED, lifetime, key, request, server, ticket)
+}
+
+fn seal_as(
+    purpose: &'static [u8],
+    lifetime: Duration,
+    key: &SealKey,
+    request: &Request,
+    server: &ServerName,
+    what: &[u8],
+) -> String {
+    let expires = seconds(SystemTime::now() + lifetime);
+    let payload = [&expires.to_be_bytes()[..], &binding(request, server), what].concat();
+    skim::quote(&key.seal(purpose, &payload))
+}
+
+/// The name of the parked call that `sealed` (raw JSON, as the client sent it) holds for `request`. `None` if it holds
+/// none at all, and may be a server's state.
+pub(super) fn open_ticket(
+    key: &SealKey,
+    request: &Request,
+    server: &ServerName,
+    sealed: &str,
+) -> Option<Result<Ticket, Error>> {
+    let payload = skim::string(sealed).and_then(|text| key.open(PARKED, &text))?;
+    Some(checked(&payload, request, server).and_then(|ticket| ticket.try_into().map_err(|_| refused())))
 }
 
 /// The state that `sealed` (raw JSON, as the client sent it) holds for `request`.
@@ -31,19 +69,26 @@ pub(super) fn open(
     server: &ServerName,
     sealed: &str,
 ) -> Result<String, Error> {
-    let refused = || {
-        Error::new(
-            ErrorKind::InvalidParams,
-            "requestState is not one that was given for this request, or is too old",
-        )
-    };
     let payload = skim::string(sealed).and_then(|text| key.open(PURPOSE, &text)).ok_or_else(refused)?;
+    String::from_utf8(checked(&payload, request, server)?.to_vec()).map_err(|_| refused())
+}
+
+/// What was sealed, if it was for this request and has not run out.
+fn checked<'p>(payload: &'p [u8], request: &Request, server: &ServerName) -> Result<&'p [u8], Error> {
     let (expires, rest) = payload.split_first_chunk::<8>().ok_or_else(refused)?;
-    let (bound, state) = rest.split_first_chunk::<FINGERPRINT>().ok_or_else(refused)?;
+    let (bound, what) = rest.split_first_chunk::<FINGERPRINT>().ok_or_else(refused)?;
     if u64::from_be_bytes(*expires) < seconds(SystemTime::now()) || *bound != binding(request, server) {
         return Err(refused());
     }
-    String::from_utf8(state.to_vec()).map_err(|_| refused())
+    Ok(what)
+}
+
+/// The refusal of a state, whatever is wrong with it.
+pub(super) fn refused() -> Error {
+    Error::new(
+        ErrorKind::InvalidParams,
+        "requestState is not one that was given for this request, has been used, or is too old; call anew without it",
+    )
 }
 
 /// What a state is bound to: the principal, the endpoint, the server, the method, what it names and what it is given.

@@ -20,5 +20,5 @@ pub use hub::{Hub, KEEP_ALIVE_EVERY, Listening, Place, Wants};
 pub use keep::Keep;
 pub use queue::{Gone, Reader, Writer, queue};
 pub use resumable::{Home, Retired, Stream};
-pub use sessions::{Asked, Client, Session, SessionOptions, Sessions, StreamHold, Ticket};
+pub use sessions::{Asked, Client, Heard, Session, SessionOptions, Sessions, StreamHold, Ticket};
 pub use watched::Watched;

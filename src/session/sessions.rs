@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -48,6 +48,8 @@ struct Inner {
     /// Hashes of deleted ids that would still open.
     revoked: RwLock<HashMap<[u8; 16], SystemTime>>,
     started: Instant,
+    /// The same in seconds since 1970.
+    began: u64,
 }
 
 /// What a client says of itself at `initialize`.
@@ -66,12 +68,14 @@ pub struct Client {
 pub struct Session {
     id: Arc<str>,
     facts: Facts,
+    /// Whether an earlier process opened it.
+    inherited: bool,
     /// The level of `logging/setLevel` plus one; 0 while the client has not asked.
     log_level: AtomicU8,
     calls: Mutex<Vec<(RawId, Arc<Notify>)>>,
     streams: AtomicU32,
     /// Questions that the client has not answered yet, by the number we asked them under.
-    questions: Mutex<HashMap<u64, oneshot::Sender<Message>>>,
+    questions: Mutex<HashMap<u64, mpsc::Sender<Heard>>>,
     next_question: AtomicU64,
     /// Resources that the client wants to hear of.
     watched: Arc<Watched>,
@@ -103,6 +107,7 @@ impl Sessions {
             live: RwLock::default(),
             revoked: RwLock::default(),
             started: Instant::now(),
+            began: seconds(SystemTime::now()),
         }))
     }
 
@@ -139,7 +144,7 @@ impl Sessions {
             client_version: client.version,
         };
         let id: Arc<str> = facts.seal(&self.0.options.key).into();
-        self.enter(id, facts)
+        self.enter(id, facts, false)
     }
 
     /// The session of this id, opened at this endpoint by this principal. Forged, expired, deleted and foreign ids
@@ -174,6 +179,7 @@ impl Sessions {
         for (_, cancel) in session.lock().iter() {
             cancel.notify_one();
         }
+        session.lock_questions().clear();
     }
 
     /// Sessions in memory.
@@ -209,10 +215,12 @@ impl Sessions {
         if facts.expired(self.ttl(), SystemTime::now()) {
             return Err(not_found());
         }
-        self.enter(id.into(), facts)
+        // Whole seconds: one that was opened in the very second of the start counts as inherited, and begins anew.
+        let inherited = facts.issued <= self.0.began;
+        self.enter(id.into(), facts, inherited)
     }
 
-    fn enter(&self, id: Arc<str>, facts: Facts) -> Result<Arc<Session>, Error> {
+    fn enter(&self, id: Arc<str>, facts: Facts, inherited: bool) -> Result<Arc<Session>, Error> {
         let mut live = self.0.live.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = live.get(&id) {
             return Ok(Arc::clone(known));
@@ -233,6 +241,7 @@ impl Sessions {
         let session = Arc::new(Session {
             id: Arc::clone(&id),
             facts,
+            inherited,
             log_level: AtomicU8::new(0),
             calls: Mutex::default(),
             streams: AtomicU32::new(0),
@@ -326,19 +335,34 @@ impl Session {
     /// Prepares a question: the id to ask it under, and where its answer will be.
     pub fn ask(self: &Arc<Self>) -> Asked {
         let number = self.next_question.fetch_add(1, Ordering::Relaxed);
-        let (answer, answered) = oneshot::channel();
-        self.lock_questions().insert(number, answer);
-        Asked { session: Arc::clone(self), number, answered }
+        let (say, heard) = mpsc::channel(MAX_HEARD);
+        self.lock_questions().insert(number, say);
+        Asked { session: Arc::clone(self), number, heard }
     }
 
     /// Takes the client's answer to a question; false if nobody waits for it.
     pub fn answer(&self, message: Message) -> bool {
         let number = message.id_bytes().and_then(id::minted);
         let waiting = number.and_then(|number| self.lock_questions().remove(&number));
-        waiting.is_some_and(|waiting| waiting.send(message).is_ok())
+        // There is always room: reports of progress leave one place free.
+        waiting.is_some_and(|waiting| waiting.try_send(Heard::Answer(message)).is_ok())
     }
 
-    fn lock_questions(&self) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Sender<Message>>> {
+    /// Takes what the client reports of its progress with the question of this number; false if nobody waits for it.
+    /// What comes faster than it is passed on is dropped.
+    pub fn progress(&self, number: u64, message: Message) -> bool {
+        let waiting = self.lock_questions().get(&number).cloned();
+        waiting.is_some_and(|waiting| {
+            waiting.capacity() <= 1 || waiting.try_send(Heard::Progress(message)).is_ok()
+        })
+    }
+
+    /// The session as those know it who keep something for it.
+    pub fn key(&self) -> ([u8; 16], bool) {
+        (fingerprint(self.id.as_bytes()), self.inherited)
+    }
+
+    fn lock_questions(&self) -> std::sync::MutexGuard<'_, HashMap<u64, mpsc::Sender<Heard>>> {
         self.questions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -376,12 +400,24 @@ pub struct Ticket {
     cancel: Arc<Notify>,
 }
 
+/// What a client says to a question.
+#[derive(Debug)]
+pub enum Heard {
+    /// Its result or error.
+    Answer(Message),
+    /// A notification of its progress.
+    Progress(Message),
+}
+
+/// What a client may say to a question before anybody has listened: reports that come faster are of no use.
+const MAX_HEARD: usize = 16;
+
 /// A question on its way. Dropping it means that nobody waits for the answer any more.
 #[derive(Debug)]
 pub struct Asked {
     session: Arc<Session>,
     number: u64,
-    answered: oneshot::Receiver<Message>,
+    heard: mpsc::Receiver<Heard>,
 }
 
 impl Asked {
@@ -390,9 +426,18 @@ impl Asked {
         self.number
     }
 
+    /// What the client says next; `None` if its session has gone.
+    pub async fn next(&mut self) -> Option<Heard> {
+        self.heard.recv().await
+    }
+
     /// The client's answer; `None` if its session has gone.
     pub async fn answer(&mut self) -> Option<Message> {
-        (&mut self.answered).await.ok()
+        loop {
+            if let Heard::Answer(answer) = self.heard.recv().await? {
+                return Some(answer);
+            }
+        }
     }
 }
 

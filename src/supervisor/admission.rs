@@ -13,7 +13,7 @@ use crate::telemetry::names;
 use crate::upstream::Fault;
 
 use super::breaker::{Breaker, BreakerState, Policy, Refused, Ticket};
-use super::handle::{Live, Shared};
+use super::handle::{Live, Shared, retry_after};
 
 /// Leave to make one call. Say how the call ended with [`Admission::succeed`], [`Admission::fail`] or
 /// [`Admission::time_out`]; one that is dropped without was withdrawn, and counts neither way.
@@ -100,9 +100,12 @@ pub(super) struct Fuse {
 }
 
 impl Fuse {
-    pub fn new(server: &ServerName, policy: Policy) -> Fuse {
-        let gauge =
-            |state: BreakerState| (state, names::BREAKER_STATE.gauge(&[server.as_str(), state.as_str()]));
+    /// With `shown`, its state is a metric; a link beside the shared one must not speak for the server.
+    pub fn new(server: &ServerName, policy: Policy, shown: bool) -> Fuse {
+        let gauge = |state: BreakerState| match shown {
+            true => (state, names::BREAKER_STATE.gauge(&[server.as_str(), state.as_str()])),
+            false => (state, Gauge::noop()),
+        };
         let states = [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen].map(gauge);
         states.iter().for_each(|(state, gauge)| gauge.set(f64::from(*state == BreakerState::Closed)));
         let refusals = names::BREAKER_REFUSALS.counter(&[server.as_str()]);
@@ -152,11 +155,6 @@ impl Fuse {
         );
         Error::new(ErrorKind::Unavailable, text).with_data(retry_after(seconds))
     }
-}
-
-/// `error.data` with the hint when to try again.
-pub(super) fn retry_after(seconds: u64) -> String {
-    format!(r#"{{"retry_after":{seconds}}}"#)
 }
 
 /// Signs of life and of use of one server, for whoever judges its health and its idleness.

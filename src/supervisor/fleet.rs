@@ -1,26 +1,24 @@
 //! All servers together: who is in the fleet now.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
+use arc_swap::ArcSwap;
+use tokio::sync::{Semaphore, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::base::ServerName;
-use crate::config::{self, Start};
+use crate::base::{FINGERPRINT, ServerName};
+use crate::config;
 use crate::store::{Store, StoredCatalog};
-use crate::telemetry::{RequestMetrics, names};
+use crate::telemetry::names;
 
-use super::admission::{Fuse, Pulse};
 use super::generation::Resources;
-use super::handle::{COMMANDS, ServerHandle, Shared, Status, Updated};
+use super::handle::{ServerHandle, Updated};
 use super::launch::{Surroundings, era_key};
-use super::machine::State;
-use super::owner::Owner;
 use super::snapshot::Offer;
+use super::yard::Yard;
 
 /// What a fleet is made from.
 pub struct FleetOptions {
@@ -46,11 +44,7 @@ pub(super) struct Inner {
     /// Servers that will take the place of one that serves, as soon as they are ready. The lock is also what a change
     /// of `current` is made under; it is never held across an await.
     pub successors: Mutex<HashMap<ServerName, ServerHandle>>,
-    pub changes: watch::Sender<u64>,
-    pub updates: broadcast::Sender<Updated>,
-    pub shutdown: CancellationToken,
-    pub owners: TaskTracker,
-    pub resources: Resources,
+    pub yard: Yard,
 }
 
 /// The servers of one moment.
@@ -87,64 +81,23 @@ impl Fleet {
             metrics: Arc::default(),
             starts: Arc::new(Semaphore::new(options.parallel_starts)),
         };
-        let fleet = Fleet(Arc::new(Inner {
-            current: ArcSwap::default(),
-            successors: Mutex::default(),
+        let yard = Yard {
+            resources,
             changes: watch::Sender::new(0),
             updates: broadcast::Sender::new(UPDATES),
             shutdown: CancellationToken::new(),
             owners: TaskTracker::new(),
-            resources,
-        }));
+        };
         let enabled = options.servers.into_iter().filter(|server| server.enabled);
         let servers = enabled.map(|config| {
             let offer = known_offer(&config, &options.stored);
-            let (server, owner) = fleet.create(config, offer, None);
-            server.0.joined.store(true, std::sync::atomic::Ordering::Relaxed);
-            fleet.0.owners.spawn(owner.run(server.0.leave.clone()));
+            let (server, owner) = yard.server(config, offer, None);
+            server.0.joined.store(true, Ordering::Relaxed);
+            yard.owners.spawn(owner.run(server.0.leave.clone()));
             server
         });
         let members = Members::new(servers.collect());
-        fleet.0.current.store(Arc::new(members));
-        fleet
-    }
-
-    /// Makes a server and its owner, which is not running yet. What clients have told the one that it follows holds
-    /// for it too.
-    pub(super) fn create(
-        &self,
-        config: config::Server,
-        offer: Offer,
-        before: Option<&ServerHandle>,
-    ) -> (ServerHandle, Owner) {
-        let (commands, received) = mpsc::channel(COMMANDS);
-        let before = before.map(|before| &*before.0);
-        let generation = before.map_or(0, |before| before.status.borrow().generation);
-        let shared = Arc::new(Shared {
-            offer: ArcSwap::from_pointee(offer.clone()),
-            live: ArcSwapOption::empty(),
-            status: watch::Sender::new(first_status(&config, &offer, generation)),
-            permits: Arc::new(Semaphore::new(config.max_in_flight)),
-            waiting: AtomicUsize::new(0),
-            fuse: Fuse::new(&config.name, config.breaker),
-            pulse: Pulse::new(),
-            commands,
-            wake: Notify::new(),
-            refresh: Notify::new(),
-            log_level: watch::Sender::new(before.and_then(|before| *before.log_level.borrow())),
-            metrics: RequestMetrics::for_server(config.name.as_str()),
-            queue_wait: names::QUEUE_WAIT.histogram(&[config.name.as_str()]),
-            wishes: before.map(|before| Arc::clone(&before.wishes)).unwrap_or_default(),
-            updates: self.0.updates.clone(),
-            changes: self.0.changes.clone(),
-            joined: std::sync::atomic::AtomicBool::new(false),
-            retired: OnceLock::new(),
-            leave: self.0.shutdown.child_token(),
-            gone: CancellationToken::new(),
-            config,
-        });
-        let owner = Owner::new(Arc::clone(&shared), self.0.resources.clone(), received, generation);
-        (ServerHandle(shared), owner)
+        Fleet(Arc::new(Inner { current: ArcSwap::from_pointee(members), successors: Mutex::default(), yard }))
     }
 
     /// The servers of now.
@@ -157,15 +110,21 @@ impl Fleet {
         self.0.current.load().get(name).cloned()
     }
 
+    /// Closes what a session has of its own: it has ended.
+    pub fn end_session(&self, id: [u8; FINGERPRINT]) {
+        self.servers().iter().for_each(|server| server.end_session(id));
+    }
+
     /// A number that grows whenever the offer of any server has changed, or a server has come or gone.
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.0.changes.subscribe()
+        self.0.yard.changes.subscribe()
     }
 
     /// Tells what is counted only when somebody asks.
     pub fn tell_metrics(&self) {
         for server in self.servers().iter() {
             let name = [server.name().as_str()];
+            names::SERVER_LINKS.gauge(&name).set(server.link_count() as f64);
             names::SERVER_IN_FLIGHT.gauge(&name).set(server.in_flight() as f64);
             names::SERVER_PENDING
                 .gauge(&name)
@@ -175,14 +134,14 @@ impl Fleet {
 
     /// Hears of every update of a subscribed resource from now on.
     pub fn updates(&self) -> broadcast::Receiver<Updated> {
-        self.0.updates.subscribe()
+        self.0.yard.updates.subscribe()
     }
 
     /// Stops every server and waits until the last process is gone.
     pub async fn shutdown(&self) {
-        self.0.shutdown.cancel();
-        self.0.owners.close();
-        self.0.owners.wait().await;
+        self.0.yard.shutdown.cancel();
+        self.0.yard.owners.close();
+        self.0.yard.owners.wait().await;
     }
 }
 
@@ -195,14 +154,6 @@ impl std::fmt::Debug for Fleet {
 /// Updates that a slow listener may be behind. Who is further behind has missed some, and reads a resource again with
 /// its next update.
 const UPDATES: usize = 1024;
-
-/// A server is wanted from the moment it exists, so nobody who comes early is told that it is stopped. A lazy one of
-/// which nothing is known has to be asked once: nobody can call what is not listed.
-fn first_status(config: &config::Server, offer: &Offer, generation: u64) -> Status {
-    let sleeps = config.start == Start::Lazy && offer.peer.is_some();
-    let state = if sleeps { State::Dormant } else { State::Starting };
-    Status { state, generation, pid: None, last_error: None }
-}
 
 /// The lists of the last run, if the entry is still the same.
 fn known_offer(config: &config::Server, stored: &[StoredCatalog]) -> Offer {

@@ -152,7 +152,7 @@ async fn run_child(context: Context) -> Ended {
     let pipes = (spawned.stdin, spawned.stdout, spawned.stderr);
     let tasks = TaskTracker::new();
     let max_message = usize::try_from(config.max_message).unwrap_or(usize::MAX);
-    let link = StdioLink::start(config.name.clone(), pipes, max_message, &tasks);
+    let link = StdioLink::start(config.name.clone(), context.shared.audience(), pipes, max_message, &tasks);
     let mut process = spawned.process;
 
     let mut hint = None;
@@ -166,14 +166,16 @@ async fn run_child(context: Context) -> Ended {
             Err(_) => Ended::because(format!("broke its pipes: {reason}")),
         },
         ended = serve(&context, Link::Stdio(Arc::clone(&link)), &mut hint) => ended,
-        never = usage::collect(&config.name, spawned.keeper) => match never {},
+        never = usage::collect(&config.name, spawned.keeper), if context.shared.speaks_for_server() => match never {},
         () = context.cancel.cancelled() => Ended::stopped(&context.shared),
     };
     let probed_in_vain = hint == Some(Hint::Unknown) && context.shared.live.load().is_none();
     context.shared.live.store(None);
     link.fail_all(&ended_fault(&config.name, &ended.reason));
     stop_child(&context, &link, &mut process, ended.farewell).await;
-    usage::forget(&config.name);
+    if context.shared.speaks_for_server() {
+        usage::forget(&config.name);
+    }
     context.resources.metrics.link(&config.name, link.counts());
     context.shared.status.send_modify(|status| status.pid = None);
     for line in link.stderr().lines().iter().rev().take(LAST_WORDS).rev() {
@@ -218,7 +220,7 @@ async fn take_place(context: &Context) {
 }
 
 async fn run_remote(context: Context) -> Ended {
-    let link = match launch::http_link(&context.shared.config) {
+    let link = match launch::http_link(&context.shared.config, context.shared.audience()) {
         Ok(link) => link,
         Err(reason) => return Ended { permanent: true, ..Ended::because(reason) },
     };
@@ -227,6 +229,7 @@ async fn run_remote(context: Context) -> Ended {
         () = context.cancel.cancelled() => Ended::stopped(&context.shared),
     };
     context.shared.live.store(None);
+    link.close_questions();
     if context.cancel.is_cancelled() {
         link.end_session().await;
     }
@@ -281,7 +284,7 @@ async fn hint(context: &Context, key: &str) -> Hint {
         Protocol::Modern => return Hint::Configured(Era::Modern),
         Protocol::Auto => {}
     }
-    if let Some(era) = context.speaks {
+    if let Some(era) = context.speaks.or(context.shared.member.as_ref().and_then(|member| member.era)) {
         return Hint::Remembered(era);
     }
     let verdict = match &context.resources.store {

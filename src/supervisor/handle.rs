@@ -13,11 +13,12 @@ use tokio_util::sync::CancellationToken;
 use crate::base::{Error, ErrorKind, Level, ServerName};
 use crate::config;
 use crate::telemetry::RequestMetrics;
-use crate::upstream::{Link, Peer};
+use crate::upstream::{Audience, Link, Peer};
 
-use super::admission::{Admission, Fuse, Pulse, retry_after};
+use super::admission::{Admission, Fuse, Pulse};
 use super::breaker::BreakerState;
 use super::machine::{Next, State};
+use super::pool::{Membership, Pool, lost_link};
 use super::snapshot::Offer;
 use super::subscriptions::Wishes;
 
@@ -82,7 +83,7 @@ pub(super) struct Shared {
     pub refresh: Notify,
     /// The lowest log level that anybody has asked for.
     pub log_level: watch::Sender<Option<Level>>,
-    pub metrics: RequestMetrics,
+    pub metrics: Arc<RequestMetrics>,
     pub queue_wait: Histogram,
     /// Resources that somebody wants to hear of; the server that follows after a reload shares them.
     pub wishes: Arc<Wishes>,
@@ -98,6 +99,10 @@ pub(super) struct Shared {
     pub leave: CancellationToken,
     /// Fires when nothing of the server is left.
     pub gone: CancellationToken,
+    /// The links beside this one; a link of the pool has none.
+    pub pool: Option<Arc<Pool>>,
+    /// What this is, if it is a link of a pool.
+    pub member: Option<Membership>,
 }
 
 /// Why a server is no longer in the fleet.
@@ -110,6 +115,20 @@ pub(super) enum Retired {
 }
 
 impl Shared {
+    /// Whether this is the server itself, and not a link of its pool: only then its lists and its state are the
+    /// server's.
+    pub fn speaks_for_server(&self) -> bool {
+        self.member.is_none()
+    }
+
+    /// Whom its links ask.
+    pub fn audience(&self) -> Audience {
+        self.member.as_ref().map_or_else(Audience::default, |member| Audience {
+            declared: member.key.declared,
+            owned: member.owned(),
+        })
+    }
+
     /// Calls in flight.
     pub fn in_flight(&self) -> usize {
         self.config.max_in_flight.saturating_sub(self.permits.available_permits())
@@ -268,6 +287,9 @@ impl ServerHandle {
                 if let Some(live) = self.live().filter(|live| live.generation > newer_than) {
                     return Ok(live);
                 }
+                if self.is_lost(&status.borrow_and_update().state) {
+                    return Err(lost_link(self.name()));
+                }
                 let hopeless = match &status.borrow_and_update().state {
                     State::Failed { reason, retry_at } => Some((reason.clone(), Some(*retry_at))),
                     State::Backoff { reason, until, .. } if *until > Instant::now() + SHORT_REST => {
@@ -301,6 +323,12 @@ impl ServerHandle {
                 Err(self.unavailable(&reason.unwrap_or_else(|| "is still starting".to_owned())))
             }
         }
+    }
+
+    /// Whether this was one session's own, and has ended.
+    fn is_lost(&self, state: &State) -> bool {
+        matches!(state, State::Stopped | State::Stopping { next: Next::Stopped })
+            && self.0.member.as_ref().is_some_and(Membership::one_life)
     }
 
     /// Starts the server, at once even if it rests after failures.
@@ -338,6 +366,11 @@ impl ServerHandle {
         let text = format!("server '{}' is not available: it {reason}", self.name());
         Error::new(ErrorKind::Unavailable, text)
     }
+}
+
+/// `error.data` with the hint when to try again.
+pub(super) fn retry_after(seconds: u64) -> String {
+    format!(r#"{{"retry_after":{seconds}}}"#)
 }
 
 /// Whole seconds, at least one: who comes back sooner comes in vain.

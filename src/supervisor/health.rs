@@ -55,7 +55,10 @@ impl Health {
 pub(super) async fn watch(link: &Link, peer: &Peer, shared: &Shared) -> String {
     let policy = shared.config.health;
     let Some(interval) = policy.interval else { return std::future::pending().await };
-    let gauge = names::SERVER_HEALTHY.gauge(&[shared.config.name.as_str()]);
+    let gauge = match shared.speaks_for_server() {
+        true => names::SERVER_HEALTHY.gauge(&[shared.config.name.as_str()]),
+        false => metrics::Gauge::noop(),
+    };
     gauge.set(1.0);
     let mut health = Health::new(policy);
     let mut seen = signs(link, shared);

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::base::{Secret, short_hex};
 use crate::config::{self, Transport};
 use crate::platform::{self, ChildSpec, Limits};
+use crate::upstream::Audience;
 use crate::upstream::http::{ClientOptions, HttpClient, HttpLink, HttpOptions};
 
 /// What the gateway's own process lends to its children.
@@ -54,7 +55,7 @@ pub(super) fn child_spec(server: &config::Server, surroundings: &Surroundings) -
 }
 
 /// The link of a URL entry, not yet opened.
-pub(super) fn http_link(server: &config::Server) -> Result<Arc<HttpLink>, String> {
+pub(super) fn http_link(server: &config::Server, audience: Audience) -> Result<Arc<HttpLink>, String> {
     let Transport::Http { url, headers, ca_file, proxy } = &server.transport else {
         return Err("has no URL".to_owned());
     };
@@ -75,6 +76,7 @@ pub(super) fn http_link(server: &config::Server) -> Result<Arc<HttpLink>, String
         name: server.name.clone(),
         url: url.uri().clone(),
         headers: map,
+        audience,
         max_message: usize::try_from(server.max_message).unwrap_or(usize::MAX),
         housekeeping_timeout: server.connect_timeout,
         stream_idle_timeout: server.stream_idle_timeout,

@@ -135,6 +135,7 @@ async fn open_stream(link: &Link, params: &str) -> Opened {
                     return Opened::Acknowledged(call);
                 }
                 Event::Note(note) => announce(link, &note),
+                Event::Question(_) => {}
                 Event::Reply(reply) if reply.kind() == Kind::Error => {
                     debug!(server = %link.name(), error = reply.payload(), "does not let itself be listened to");
                     return Opened::Refused;
@@ -158,6 +159,8 @@ async fn hear(link: &Link, call: &mut Call) {
                 // A stream that never pauses must not keep its server's other duties waiting.
                 tokio::task::consume_budget().await;
             }
+            // Dropped, it is refused.
+            Event::Question(_) => {}
             Event::Reply(_) => return,
             Event::Failed(fault) => {
                 debug!(server = %link.name(), "stopped announcing changes: {}", fault.error.message);

@@ -15,6 +15,7 @@ use crate::base::{Era, random};
 use super::generation::{self, Ended, Resources};
 use super::handle::{Command, Shared, Status};
 use super::machine::{Action, Event, Machine, Policy, State};
+use super::pool::Membership;
 
 /// A generation that runs.
 struct Running {
@@ -64,7 +65,11 @@ impl Owner {
                 Some(generation) = self.up.1.recv() => {
                     if generation == self.machine.generation() { Event::Up } else { continue }
                 }
-                ended = ended(&mut self.running) => self.down(ended),
+                ended = ended(&mut self.running) => {
+                    // One session's state went with it. Nobody may take a new process for the old one.
+                    leaving |= self.shared.member.as_ref().is_some_and(Membership::one_life) && matches!(self.machine.state(), State::Ready { .. });
+                    self.down(ended)
+                }
                 () = shutdown.cancelled(), if !leaving => {
                     leaving = true;
                     Event::Stop
@@ -79,6 +84,9 @@ impl Owner {
                 () = idle_for(&self.shared, idle), if idle.is_some() && !leaving => Event::Idle,
             };
             self.feed(event);
+            if leaving {
+                self.feed(Event::Stop);
+            }
         }
     }
 
@@ -149,7 +157,8 @@ impl Owner {
         }
         let fell = reason.is_some() && matches!(before, "starting" | "ready");
         // One name has one series: the server that is in the fleet speaks for it.
-        if self.shared.joined.load(Ordering::Relaxed) && self.shared.retired.get().is_none() {
+        let in_the_fleet = self.shared.joined.load(Ordering::Relaxed) && self.shared.retired.get().is_none();
+        if self.shared.speaks_for_server() && in_the_fleet {
             self.resources.metrics.state(name.as_str(), state.as_str(), generation, fell);
         }
         self.shared.status.send_modify(|status: &mut Status| {

@@ -66,7 +66,7 @@ async fn read_lists(
 
 /// Makes `offer` the one that everybody sees, and keeps it for the next run.
 pub(super) fn publish(shared: &Shared, store: &Option<Store>, offer: Offer) {
-    if let (Some(store), Some(stored)) = (store, offer.to_stored()) {
+    if let (Some(store), Some(stored), true) = (store, offer.to_stored(), shared.speaks_for_server()) {
         store.save_catalog(shared.config.name.as_str(), &launch::era_key(&shared.config), stored);
     }
     shared.offer.store(Arc::new(offer));
@@ -87,7 +87,9 @@ pub(super) async fn keep_fresh(
                 if let Some(reason) = happened.lost {
                     return reason;
                 }
-                for uri in happened.updated {
+                // What changes on one client's own link is not news to others.
+                let updated = if shared.audience().owned { BTreeSet::new() } else { happened.updated };
+                for uri in updated {
                     // Nobody may be listening any more, which is fine.
                     let _ = shared.updates.send(Updated { server: shared.config.name.clone(), uri });
                 }

@@ -92,9 +92,9 @@ impl Fleet {
     }
 
     fn add(&self, config: config::Server) -> ServerHandle {
-        let (server, owner) = self.create(config, Offer::default(), None);
+        let (server, owner) = self.0.yard.server(config, Offer::default(), None);
         server.0.joined.store(true, Ordering::Relaxed);
-        self.0.owners.spawn(owner.run(server.0.leave.clone()));
+        self.0.yard.owners.spawn(owner.run(server.0.leave.clone()));
         server
     }
 
@@ -108,18 +108,18 @@ impl Fleet {
         let known = era_key(current.config()) == era_key(&config);
         let offer = if known { (*current.offer()).clone() } else { Offer::default() };
         let (policy, drain) = (config.replace, config.drain_timeout);
-        let (next, owner) = self.create(config, offer, Some(&current));
+        let (next, owner) = self.0.yard.server(config, offer, Some(&current));
         let serves = current.live().is_some() || current.is_dormant();
         if policy == Replace::Overlap && serves {
-            self.0.owners.spawn(owner.run(next.0.leave.clone()));
+            self.0.yard.owners.spawn(owner.run(next.0.leave.clone()));
             successors.insert(next.name().clone(), next.clone());
-            self.0.owners.spawn(self.clone().await_successor(next));
+            self.0.yard.owners.spawn(self.clone().await_successor(next));
             return current;
         }
         next.0.joined.store(true, Ordering::Relaxed);
         self.retire(current.clone(), Retired::Replaced(next.clone()), drain);
         let leave = next.0.leave.clone();
-        self.0.owners.spawn(async move {
+        self.0.yard.owners.spawn(async move {
             current.0.gone.cancelled().await;
             owner.run(leave).await;
         });
@@ -169,23 +169,31 @@ impl Fleet {
         }
         self.publish(members);
         let status = next.0.status.borrow();
-        self.0.resources.metrics.state(next.name().as_str(), status.state.as_str(), status.generation, false);
+        self.0.yard.resources.metrics.state(
+            next.name().as_str(),
+            status.state.as_str(),
+            status.generation,
+            false,
+        );
         info!(server = %next.name(), generation = status.generation, "its new entry serves");
     }
 
     fn publish(&self, members: Members) {
         self.0.current.store(Arc::new(members));
-        self.0.changes.send_modify(|changes| *changes += 1);
+        self.0.yard.changes.send_modify(|changes| *changes += 1);
     }
 
     /// Lets a server finish its calls within `drain`, and stops it then. Calls that come late are told, or go to the
     /// one that follows.
     fn retire(&self, server: ServerHandle, how: Retired, drain: Duration) {
         let removed = matches!(how, Retired::Removed) && server.0.joined.load(Ordering::Relaxed);
+        if let Retired::Replaced(next) = &how {
+            next.inherit_sessions_of(&server);
+        }
         // It is set once: a server is retired by whoever takes it out of the fleet, under the lock.
         let _ = server.0.retired.set(how);
-        let metrics = Arc::clone(&self.0.resources.metrics);
-        self.0.owners.spawn(async move {
+        let metrics = Arc::clone(&self.0.yard.resources.metrics);
+        self.0.yard.owners.spawn(async move {
             server.drain(drain).await;
             server.0.leave.cancel();
             server.0.gone.cancelled().await;
@@ -206,9 +214,14 @@ impl ServerHandle {
         let deadline = Instant::now() + patience;
         // Every place at once: those who wait for one already come first.
         let places = u32::try_from(self.config().max_in_flight).unwrap_or(u32::MAX);
-        let all = Arc::clone(&self.0.permits).acquire_many_owned(places);
+        let all = async {
+            let _ = Arc::clone(&self.0.permits).acquire_many_owned(places).await;
+            for link in self.pooled() {
+                let _ = Arc::clone(&link.0.permits).acquire_many_owned(places).await;
+            }
+        };
         tokio::select! {
-            _ = all => {}
+            () = all => {}
             () = self.0.leave.cancelled() => {}
             () = tokio::time::sleep_until(deadline) => {
                 let calls = self.in_flight();

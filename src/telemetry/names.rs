@@ -121,6 +121,10 @@ metrics_table! {
     RELOADS = Metric::counter_of(
         "trunkline_reloads_total", &["outcome"],
         "Times that the configuration was read again, and taken or refused.");
+    /// Links of single clients.
+    SERVER_LINKS = Metric::gauge_of(
+        "trunkline_server_links", &["server"],
+        "Links to the server beside the shared one: of sessions, of principals, or for what clients declare.");
     /// Tasks of the runtime.
     TASKS = Metric::gauge_of("trunkline_tasks", &[], "Tasks of the asynchronous runtime that are alive.");
     /// Starts.

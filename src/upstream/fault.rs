@@ -1,6 +1,6 @@
 //! Why a call to an upstream failed, and whether the upstream may have acted on it.
 
-use crate::base::{Error, ErrorKind};
+use crate::base::{Error, ErrorKind, ServerName};
 
 /// Whether a request can have been executed. Only one that cannot may be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,4 +33,12 @@ impl Fault {
     pub fn unknown(kind: ErrorKind, message: impl Into<String>) -> Fault {
         Fault { error: Error::new(kind, message.into()), delivery: Delivery::Unknown, status: None }
     }
+}
+
+/// The fault of a call whose link has ended.
+pub fn ended_fault(name: &ServerName, what: &str) -> Fault {
+    Fault::unknown(
+        ErrorKind::ServerFailed,
+        format!("server '{name}' {what}; the gateway's log has its last words"),
+    )
 }

@@ -133,7 +133,7 @@ async fn probe(link: &Link) -> Result<Found, Fault> {
     let mut call = link.call(&own_request(method::DISCOVER, &params))?;
     let reply = loop {
         match call.next().await {
-            Event::Note(_) => {}
+            Event::Note(_) | Event::Question(_) => {}
             Event::Reply(reply) => break reply,
             Event::Failed(fault) if is_legacy_answer(&fault) => return Ok(Found::Legacy),
             Event::Failed(fault) => return Err(fault),
@@ -193,12 +193,13 @@ async fn initialize(link: &Link) -> Result<Peer, Fault> {
         http.set_version(None);
     }
     let latest = Version::LATEST_LEGACY;
+    let declared = link.audience().declared.to_json();
     let params =
-        format!(r#"{{"protocolVersion":"{latest}","capabilities":{{}},"clientInfo":{}}}"#, own_info());
+        format!(r#"{{"protocolVersion":"{latest}","capabilities":{declared},"clientInfo":{}}}"#, own_info());
     let mut call = link.call(&own_request(method::INITIALIZE, &params))?;
     let reply = loop {
         match call.next().await {
-            Event::Note(_) => {}
+            Event::Note(_) | Event::Question(_) => {}
             Event::Reply(reply) => break reply,
             Event::Failed(fault) => return Err(fault),
         }

@@ -11,6 +11,7 @@ use crate::protocol::{Kind, Message, Patch, Splice};
 
 use super::fault::Fault;
 use super::http::{Exchange, HttpLink};
+use super::inquiry::{Audience, Inquiry};
 use super::mailbox::{Event, Receiver};
 use super::outgoing::Outgoing;
 use super::signals::Signals;
@@ -54,7 +55,8 @@ impl Link {
         let reply = async {
             loop {
                 match call.next().await {
-                    Event::Note(_) => {}
+                    // Nobody but a client can answer, and a question that is dropped is refused.
+                    Event::Note(_) | Event::Question(_) => {}
                     Event::Reply(message) => return Ok(message),
                     Event::Failed(fault) => return Err(fault),
                 }
@@ -74,6 +76,34 @@ impl Link {
         match self {
             Link::Stdio(link) => link.notify(&message),
             Link::Http(link) => link.post(message).await,
+        }
+    }
+
+    /// Whom the link asks, and what `initialize` declares of them.
+    pub fn audience(&self) -> Audience {
+        match self {
+            Link::Stdio(link) => link.audience(),
+            Link::Http(link) => link.audience(),
+        }
+    }
+
+    /// Whether a question may be any call's of the one client that owns the link: on pipes nothing says whose it is.
+    pub fn pools_questions(&self) -> bool {
+        matches!(self, Link::Stdio(link) if link.audience().owned)
+    }
+
+    /// Gives a question that came with a call that has ended to another of the same client.
+    pub fn pass_on(&self, inquiry: Inquiry) {
+        if let Link::Stdio(link) = self {
+            link.pass_on(inquiry);
+        }
+    }
+
+    /// Questions that are open on a child's pipes.
+    pub fn open_questions(&self) -> usize {
+        match self {
+            Link::Stdio(link) => link.open_questions(),
+            Link::Http(_) => 0,
         }
     }
 
@@ -145,6 +175,23 @@ impl Call {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
     }
 
+    /// Frees its place and tells the server, unless its last event has come.
+    pub fn withdraw(&mut self) {
+        match &mut self.0 {
+            Inner::Stdio { link, number, open, quiet, .. } => match (std::mem::take(open), *quiet) {
+                (true, true) => link.forget(*number),
+                (true, false) => link.abandon(*number, "the caller has gone"),
+                (false, _) => {}
+            },
+            Inner::Http(exchange) => exchange.withdraw(),
+        }
+    }
+
+    /// Whether it waits on a child's pipes for its last event.
+    pub fn is_open(&self) -> bool {
+        matches!(self.0, Inner::Stdio { open: true, .. })
+    }
+
     /// The session that an HTTP server gave with its answer.
     pub fn take_session(&mut self) -> Option<http::HeaderValue> {
         match &mut self.0 {
@@ -156,11 +203,7 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        match &self.0 {
-            Inner::Stdio { link, number, open: true, quiet: true, .. } => link.forget(*number),
-            Inner::Stdio { link, number, open: true, .. } => link.abandon(*number, "the caller has gone"),
-            _ => {}
-        }
+        self.withdraw();
     }
 }
 

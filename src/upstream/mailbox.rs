@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use crate::protocol::Message;
 
 use super::fault::Fault;
+use super::inquiry::Inquiry;
 
 /// Notes kept for a reader that does not keep up. A tool that reports a hundred steps a second is ten times over
 /// what any interface draws; two seconds of that are kept.
@@ -23,6 +24,8 @@ pub const MAX_NOTE_BYTES: usize = 1024 * 1024;
 pub enum Event {
     /// A notification that goes before the reply: progress, a log line, a change on a listen stream.
     Note(Message),
+    /// The server wants to know something before it goes on.
+    Question(Inquiry),
     /// The reply: a result or an error of the server. The last event.
     Reply(Message),
     /// There will be no reply. The last event.
@@ -33,6 +36,7 @@ pub enum Event {
 struct State {
     notes: VecDeque<Message>,
     note_bytes: usize,
+    questions: VecDeque<Inquiry>,
     dropped: u64,
     end: Option<Result<Message, Fault>>,
     waker: Option<Waker>,
@@ -70,6 +74,18 @@ impl Sender {
         dropped
     }
 
+    /// Leaves a question. It is never dropped for want of room: how many are open is bounded by its link. After the
+    /// end nobody answers, and the question is refused.
+    pub fn ask(&self, inquiry: Inquiry) {
+        let mut state = lock(&self.0);
+        if state.end.is_some() {
+            drop(state);
+            return drop(inquiry);
+        }
+        state.questions.push_back(inquiry);
+        wake(state);
+    }
+
     /// Leaves the reply, or says why there is none. The first one counts.
     pub fn finish(self, end: Result<Message, Fault>) {
         let mut state = lock(&self.0);
@@ -87,6 +103,9 @@ impl Receiver {
         if let Some(note) = state.notes.pop_front() {
             state.note_bytes -= note.text().len();
             return Poll::Ready(Event::Note(note));
+        }
+        if let Some(inquiry) = state.questions.pop_front() {
+            return Poll::Ready(Event::Question(inquiry));
         }
         match state.end.take() {
             Some(Ok(reply)) => Poll::Ready(Event::Reply(reply)),

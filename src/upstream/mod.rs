@@ -5,9 +5,11 @@
 //! is withdrawn at the server. It never restarts anything and never decides who may call: that is for the floors
 //! above.
 
+mod counts;
 mod fault;
 mod handshake;
 pub mod http;
+mod inquiry;
 mod link;
 mod lists;
 mod mailbox;
@@ -19,12 +21,14 @@ mod signals;
 mod stderr;
 mod stdio;
 
-pub use fault::{Delivery, Fault};
+pub use counts::Counts;
+pub use fault::{Delivery, Fault, ended_fault};
 pub use handshake::{Hint, handshake, own_info, own_meta};
+pub use inquiry::{Audience, Inquiry};
 pub use link::{Call, Link, own_request, result_of};
 pub use lists::{RawList, is_offered, read_list};
 pub use mailbox::Event;
 pub use outgoing::Outgoing;
 pub use peer::Peer;
 pub use signals::{Happened, ListKind, Lost, Signals};
-pub use stdio::{Counts, StdioLink, ended_fault};
+pub use stdio::StdioLink;

@@ -106,6 +106,13 @@ impl Pending {
         table.slots.iter().filter(|slot| slot.client).find_map(|slot| slot.sender.clone())
     }
 
+    /// The client's call that came last, of however many are in flight.
+    pub fn last_client(&self) -> Option<Sender> {
+        let table = self.lock();
+        let latest = table.slots.iter().filter(|slot| slot.client && slot.sender.is_some());
+        latest.max_by_key(|slot| slot.number >> PLACE_BITS).and_then(|slot| slot.sender.clone())
+    }
+
     /// Calls in flight.
     pub fn in_flight(&self) -> usize {
         let table = self.lock();

@@ -5,7 +5,7 @@
 //! link mints.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
@@ -17,7 +17,9 @@ use crate::base::{Error, ErrorKind, ServerName};
 use crate::protocol::line::LineBuffer;
 use crate::protocol::{Kind, Message, Params, Splice, id, method, params, write};
 
+use super::counts::Counts;
 use super::fault::Fault;
+use super::inquiry::{Answers, Audience, Inquiries, Inquiry, unattributable, uninvited};
 use super::mailbox::{self, Receiver};
 use super::outbox::{Outbox, Refused};
 use super::pending::Pending;
@@ -34,21 +36,6 @@ const RETRY_SOON: &str = r#"{"retry_after":1}"#;
 /// How much of a noise line is quoted.
 const QUOTED_BYTES: usize = 200;
 
-/// What a link counts.
-#[derive(Debug, Default)]
-pub struct Counts {
-    /// Messages of the server, of any kind.
-    pub messages: AtomicU64,
-    /// Lines on stdout that were no messages.
-    pub noise: AtomicU64,
-    /// Replies whose number nobody waited for.
-    pub unknown_replies: AtomicU64,
-    /// Notes that made room for newer ones, or that had no party.
-    pub dropped_notes: AtomicU64,
-    /// Requests of the server that were refused.
-    pub refused_questions: AtomicU64,
-}
-
 /// The link's shared core.
 #[derive(Debug)]
 pub struct StdioLink {
@@ -56,6 +43,8 @@ pub struct StdioLink {
     outbox: Outbox,
     pending: Pending,
     signals: Arc<Signals>,
+    audience: Audience,
+    inquiries: Arc<Inquiries>,
     counts: Counts,
     stderr: StderrTail,
     /// Why the streams ended, once they have.
@@ -66,6 +55,7 @@ impl StdioLink {
     /// Starts the three tasks on the child's pipes. `max_message` caps one line in bytes.
     pub fn start(
         name: ServerName,
+        audience: Audience,
         pipes: (
             impl AsyncWrite + Unpin + Send + 'static,
             impl AsyncRead + Unpin + Send + 'static,
@@ -80,6 +70,8 @@ impl StdioLink {
             outbox: Outbox::default(),
             pending: Pending::default(),
             signals: Arc::default(),
+            audience,
+            inquiries: Arc::default(),
             counts: Counts::default(),
             stderr: StderrTail::default(),
             ended: watch::Sender::new(None),
@@ -103,9 +95,13 @@ impl StdioLink {
     /// Sends a request. The reply, and what goes before it, comes through the returned receiver.
     pub fn request(&self, message: &Splice, client: bool) -> Result<(u64, Receiver), Fault> {
         let (sender, receiver) = mailbox::mailbox();
+        let asked = (client && self.audience.owned).then(|| sender.clone());
         let number = self.pending.enter(sender, client)?;
         match self.outbox.send(message, number) {
-            Ok(()) => Ok((number, receiver)),
+            Ok(()) => {
+                asked.inspect(|call| self.inquiries.hand_over(call));
+                Ok((number, receiver))
+            }
             Err(refused) => {
                 self.pending.take(number);
                 Err(self.refusal(refused))
@@ -141,6 +137,7 @@ impl StdioLink {
     pub fn fail_all(&self, fault: &Fault) {
         self.outbox.close();
         self.pending.close(fault);
+        self.inquiries.close();
     }
 
     /// Waits until the streams have ended and says why.
@@ -148,6 +145,24 @@ impl StdioLink {
         let mut ended = self.ended.subscribe();
         let reason = ended.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
         reason.unwrap_or_default()
+    }
+
+    /// Gives a question that came with another call of the same client, which has ended, to one that is in flight. If
+    /// there is none, nobody waits for what the server wants to know it for, and it is refused.
+    pub fn pass_on(&self, inquiry: Inquiry) {
+        if let Some(call) = self.pending.last_client() {
+            call.ask(inquiry);
+        }
+    }
+
+    /// Questions that are open.
+    pub fn open_questions(&self) -> usize {
+        self.inquiries.count()
+    }
+
+    /// Whom the link asks.
+    pub fn audience(&self) -> Audience {
+        self.audience
     }
 
     /// The server's name.
@@ -203,7 +218,7 @@ impl StdioLink {
     }
 
     /// Reads until the stream ends; says why it did.
-    async fn read(&self, mut stdout: impl AsyncRead + Unpin, max_message: usize) -> String {
+    async fn read(self: &Arc<Self>, mut stdout: impl AsyncRead + Unpin, max_message: usize) -> String {
         let mut lines = LineBuffer::new(max_message);
         loop {
             loop {
@@ -224,7 +239,7 @@ impl StdioLink {
 
     /// Hands one line to its party. What it is comes before whose it is: a request of the server may bear the
     /// number of one of ours.
-    fn receive(&self, line: Bytes) {
+    fn receive(self: &Arc<Self>, line: Bytes) {
         let message = match Message::parse(line.clone()) {
             Ok(message) => message,
             Err(error) => return self.noise(&line, &error.to_string()),
@@ -233,7 +248,7 @@ impl StdioLink {
         match message.kind() {
             Kind::Result | Kind::Error => self.reply(message),
             Kind::Notification => self.notification(message),
-            Kind::Request => self.question(&message),
+            Kind::Request => self.question(message),
         }
     }
 
@@ -270,6 +285,12 @@ impl StdioLink {
                 }
                 return;
             }
+            method::CANCELLED => {
+                if let Some(id) = read.request_id {
+                    self.inquiries.withdraw(message.slice(id));
+                }
+                return;
+            }
             other => {
                 if let Some(kind) = ListKind::of_notification(other) {
                     return self.signals.list_changed(kind);
@@ -288,25 +309,44 @@ impl StdioLink {
         self.counts.dropped_notes.fetch_add(dropped, Ordering::Relaxed);
     }
 
-    /// A request of the server. Liveness is answered here; a question to a client cannot be attributed on a shared
-    /// pipe, and none was invited: the link declared no client capabilities.
-    fn question(&self, message: &Message) {
+    /// A request of the server. Liveness is answered here; a question goes to the call that caused it, if that can be
+    /// told.
+    fn question(self: &Arc<Self>, message: Message) {
         let Some(id) = message.id() else { return };
         let answer = if message.method() == method::PING {
             write::result(&id, b"{}")
         } else {
-            self.counts.refused_questions.fetch_add(1, Ordering::Relaxed);
-            let error = Error::new(
-                ErrorKind::MethodNotFound,
-                format!(
-                    "the client declared no capability for '{}' on this shared connection",
-                    message.method()
-                ),
-            );
-            write::error(Some(&id), &error, crate::base::Era::Legacy)
+            match self.ask(message) {
+                Ok(()) => return,
+                Err(error) => {
+                    self.counts.refused_questions.fetch_add(1, Ordering::Relaxed);
+                    write::error(Some(&id), &error, crate::base::Era::Legacy)
+                }
+            }
         };
         // A full outbox means that the server reads nothing, this answer included.
         let _ = self.outbox.send_text(&answer);
+    }
+
+    /// Puts a question to the call that it belongs to. On a link that one client owns that is any call of the client,
+    /// now or next; on a shared one the only call in flight, provided that no other was given up unanswered.
+    fn ask(self: &Arc<Self>, message: Message) -> Result<(), Error> {
+        let party = match self.audience.owned {
+            true => self.pending.last_client(),
+            false => self.pending.sole_client(),
+        };
+        let invited = self.audience.declared.allow(message.method(), message.params());
+        if party.is_none() && !(self.audience.owned && invited) {
+            return Err(if invited { unattributable() } else { uninvited(message.method()) });
+        }
+        let link: Arc<dyn Answers> = Arc::clone(self) as Arc<dyn Answers>;
+        let inquiry = self.inquiries.open(message, self.audience, link)?;
+        match party {
+            // One that was not invited is refused there, and the call remembers it.
+            Some(call) => call.ask(inquiry),
+            None => self.inquiries.keep(inquiry),
+        }
+        Ok(())
     }
 
     fn noise(&self, line: &[u8], why: &str) {
@@ -318,12 +358,11 @@ impl StdioLink {
     }
 }
 
-/// The fault of a call whose link has ended.
-pub fn ended_fault(name: &ServerName, what: &str) -> Fault {
-    Fault::unknown(
-        ErrorKind::ServerFailed,
-        format!("server '{name}' {what}; the gateway's log has its last words"),
-    )
+impl Answers for StdioLink {
+    fn send(self: Arc<Self>, message: Bytes) {
+        // A full outbox means that the server reads nothing, this answer included.
+        let _ = self.outbox.send_text(&message);
+    }
 }
 
 #[cfg(test)]
@@ -346,7 +385,13 @@ mod tests {
         let (far_out, near_out) = tokio::io::duplex(1 << 16);
         let (_, stderr) = tokio::io::duplex(64);
         let name = ServerName::new("s").unwrap();
-        let link = StdioLink::start(name, (near_in, near_out, stderr), 1000, &TaskTracker::new());
+        let link = StdioLink::start(
+            name,
+            Audience::default(),
+            (near_in, near_out, stderr),
+            1000,
+            &TaskTracker::new(),
+        );
         Far { stdin: BufReader::new(far_in).lines(), stdout: far_out, link }
     }
 

@@ -93,4 +93,28 @@ pub(super) const ROWS: &[KeyDoc] = &[
         "The largest single message accepted from a server.",
     ),
     key("defaults.max_in_flight", SOME, Value("1024"), "The most calls in flight to a server at once."),
+    key(
+        "defaults.isolation",
+        Choice(ISOLATIONS),
+        Value("shared"),
+        "Who shares one link to a server: all clients, one session, or one principal.",
+    ),
+    key(
+        "defaults.max_links",
+        SOME,
+        Value("32"),
+        "The most links to a server beside the shared one: one each for a session, a principal, or what clients declare.",
+    ),
+    key(
+        "defaults.link_idle",
+        ANY_WAIT,
+        Value("30m"),
+        "After how long without a call such a link is closed, and its child stopped.",
+    ),
+    key(
+        "defaults.answer_timeout",
+        ANY_WAIT,
+        Value("10m"),
+        "How long a client may take to answer a server's question.",
+    ),
 ];

@@ -46,6 +46,12 @@ pub(super) const ROWS: &[KeyDoc] = &[
     // An idle stream costs about 10 KiB and a descriptor.
     live(key("gateway.max_streams", SOME, Value("4096"), "The most event streams open at once.")),
     live(key("gateway.max_in_flight", SOME, Value("4096"), "The most requests worked on at once.")),
+    live(key(
+        "gateway.max_parked",
+        SOME,
+        Value("1000"),
+        "The most calls of one principal that wait for answers of their client.",
+    )),
     // As in the router that many users come from; each costs a descriptor and some 20 KiB.
     key(
         "gateway.max_service_connections",

@@ -112,6 +112,31 @@ pub(super) const ROWS: &[KeyDoc] = &[
     ),
     key("servers.*.max_message", MESSAGE, Inherited, "The largest single message accepted from the server."),
     key("servers.*.max_in_flight", SOME, Inherited, "The most calls in flight to the server at once."),
+    key(
+        "servers.*.isolation",
+        Choice(ISOLATIONS),
+        Inherited,
+        "Who shares one link to the server: all clients, one session, or one principal.",
+    ),
+    key(
+        "servers.*.questions",
+        Bool,
+        Computed("false for a command that all clients share, true otherwise"),
+        "Whether the server may ask clients that have declared that they can be asked.",
+    ),
+    key("servers.*.max_links", SOME, Inherited, "The most links to the server beside the shared one."),
+    key(
+        "servers.*.link_idle",
+        ANY_WAIT,
+        Inherited,
+        "After how long without a call such a link is closed, and its child stopped.",
+    ),
+    key(
+        "servers.*.answer_timeout",
+        ANY_WAIT,
+        Inherited,
+        "How long a client may take to answer a question of the server.",
+    ),
     key("servers.*.tools.allow", List, Value("[]"), "Patterns of the tools to offer; empty means all."),
     key(
         "servers.*.tools.deny",

@@ -79,6 +79,7 @@ const ROWS: &[Row] = &[
     ("gateway.session_ttl", "\"5m\"", of_gateway!(session_ttl), "300s"),
     ("gateway.max_streams", "5", of_gateway!(max_streams), "5"),
     ("gateway.max_in_flight", "5", of_gateway!(max_in_flight), "5"),
+    ("gateway.max_parked", "5", of_gateway!(max_parked), "5"),
     ("gateway.parallel_starts", "5", of_gateway!(parallel_starts), "5"),
     ("gateway.shutdown_grace", "\"0s\"", of_gateway!(shutdown_grace), "0ns"),
     ("gateway.watch", "\"2s\"", of_gateway!(watch), "Some(2s)"),
@@ -113,6 +114,10 @@ const ROWS: &[Row] = &[
     ("defaults.drain_timeout", "\"1m\"", of_child!(drain_timeout), "60s"),
     ("defaults.max_message", "2048", of_child!(max_message), "2048"),
     ("defaults.max_in_flight", "5", of_child!(max_in_flight), "5"),
+    ("defaults.isolation", "\"session\"", of_child!(links.isolation), "Session"),
+    ("defaults.max_links", "5", of_child!(links.max), "5"),
+    ("defaults.link_idle", "\"1m\"", of_child!(links.idle), "60s"),
+    ("defaults.answer_timeout", "\"1m\"", of_child!(links.answer_timeout), "60s"),
     ("servers.a.enabled", "false", of_child!(enabled), "false"),
     ("servers.a.command", "\"npx\"", of_transport!(Stdio, command, debug), "\"npx\""),
     ("servers.a.args", "[\"-y\"]", of_transport!(Stdio, args, debug), "[\"-y\"]"),
@@ -158,6 +163,12 @@ const ROWS: &[Row] = &[
     ("servers.a.drain_timeout", "\"1m\"", of_child!(drain_timeout), "60s"),
     ("servers.a.max_message", "2048", of_child!(max_message), "2048"),
     ("servers.a.max_in_flight", "5", of_child!(max_in_flight), "5"),
+    ("servers.a.isolation", "\"principal\"", of_child!(links.isolation), "Principal"),
+    ("servers.a.questions", "true", of_child!(links.questions), "true"),
+    ("servers.b.questions", "false", of_remote!(links.questions), "false"),
+    ("servers.a.max_links", "5", of_child!(links.max), "5"),
+    ("servers.a.link_idle", "\"1m\"", of_child!(links.idle), "60s"),
+    ("servers.a.answer_timeout", "\"1m\"", of_child!(links.answer_timeout), "60s"),
     ("servers.a.tools.allow", "[\"get_*\"]", of_child!(tools.allow), "[\"get_*\"]"),
     ("servers.a.tools.deny", "[\"rm\"]", of_child!(tools.deny), "[\"rm\"]"),
     ("gateway.max_service_connections", "5", of_gateway!(max_service_connections), "5"),
@@ -284,7 +295,7 @@ fn every_default_in_the_list_is_what_holds() {
     let gateway = loaded.config.gateway;
     assert_eq!(gateway.listen.to_string(), "127.0.0.1:6270");
     assert_eq!((gateway.max_body, gateway.max_sessions, gateway.max_streams), (4 << 20, 10_000, 4_096));
-    assert_eq!((gateway.max_in_flight, gateway.name_limit), (4_096, 48));
+    assert_eq!((gateway.max_in_flight, gateway.name_limit, gateway.max_parked), (4_096, 48, 1_000));
     assert_eq!((gateway.session_ttl.as_secs(), gateway.shutdown_grace.as_secs()), (86_400, 10));
     assert_eq!(gateway.workers, std::thread::available_parallelism().unwrap().get());
     assert_eq!((gateway.replay.memory, gateway.replay.age.as_secs()), (64 << 20, 300));
@@ -308,5 +319,8 @@ fn every_default_in_the_list_is_what_holds() {
     let waits = [service.connect_timeout, service.request_timeout, service.dns_ttl];
     assert_eq!(waits.map(|wait| wait.as_secs()), [10, 120, 300]);
     assert_eq!((service.idle_timeout.map(|wait| wait.as_secs()), service.tls_verify), (Some(300), true));
+    assert_eq!((server.links.questions, server.links.max), (false, 32));
+    assert!(loaded.config.servers[1].links.questions, "replies come on their own streams");
+    assert_eq!((server.links.idle.as_secs(), server.links.answer_timeout.as_secs()), (1_800, 600));
     assert_eq!((server.max_message, server.max_in_flight, server.enabled), (64 << 20, 1_024, true));
 }

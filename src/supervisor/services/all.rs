@@ -70,7 +70,7 @@ impl Services {
                 }),
                 permits: Arc::new(Semaphore::new(config.max_in_flight)),
                 waiting: AtomicUsize::new(0),
-                fuse: Fuse::new(&config.name, config.breaker),
+                fuse: Fuse::new(&config.name, config.breaker, true),
                 metrics: RequestMetrics::for_server(config.name.as_str()),
                 commands,
                 answered: AtomicU64::new(0),

@@ -13,8 +13,9 @@ use crate::config;
 use crate::telemetry::RequestMetrics;
 use crate::upstream::http::{HttpClient, Places};
 
-use super::super::admission::{Fuse, retry_after};
+use super::super::admission::Fuse;
 use super::super::breaker::{BreakerState, Ticket};
+use super::super::handle::retry_after;
 use super::super::handle::{Command, PLACE_RETRY, PLACE_WAIT, Status, Waiter};
 use super::super::machine::State;
 use super::body::ServiceBody;

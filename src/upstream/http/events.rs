@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::protocol::{Kind, Message, Params, method, params, sse};
+use crate::protocol::{Kind, Message, Params, method, params, sse, write};
 
 use super::super::signals::ListKind;
 use super::body::is_stream;
@@ -68,11 +68,21 @@ async fn read(link: &Arc<HttpLink>, mut body: Incoming, resume: &mut Resume) {
     }
 }
 
-/// Gives a notification that came on no call's stream to whom it concerns.
-pub(super) fn receive(link: &HttpLink, message: Message) {
-    if message.kind() != Kind::Notification {
-        debug!(server = %link.name(), method = message.method(), "a request outside of any call is not answered");
-        return;
+/// Gives a message that came on no call's stream to whom it concerns.
+pub(super) fn receive(link: &Arc<HttpLink>, message: Message) {
+    match message.kind() {
+        Kind::Notification => {}
+        Kind::Request if message.method() == method::PING => {
+            if let Some(id) = message.id() {
+                link.answer(write::result(&id, b"{}"));
+            }
+            return;
+        }
+        Kind::Request => return link.inquire_beside(message),
+        Kind::Result | Kind::Error => {
+            debug!(server = %link.name(), id = ?message.id(), "a reply on no call's stream");
+            return;
+        }
     }
     if let Some(kind) = ListKind::of_notification(message.method()) {
         return link.signals().list_changed(kind);
@@ -82,6 +92,11 @@ pub(super) fn receive(link: &HttpLink, message: Message) {
         method::RESOURCE_UPDATED => {
             if let Some(uri) = params::string_at(&message, &read.uri) {
                 link.signals().resource_updated(uri.into_owned());
+            }
+        }
+        method::CANCELLED => {
+            if let Some(id) = read.request_id {
+                link.withdraw_inquiry(message.slice(id));
             }
         }
         method::PROGRESS => {

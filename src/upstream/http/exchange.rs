@@ -32,6 +32,8 @@ pub struct Exchange {
     /// What the server says to this call outside of its own stream.
     notes: Receiver,
     state: State,
+    /// Whether a client waits for it.
+    client: bool,
     /// Whether the server is told nothing when the answer is no longer wanted.
     quiet: bool,
     /// The session that the answer to `initialize` brought.
@@ -77,7 +79,8 @@ impl Exchange {
         let sending = Box::pin(async move { sender.deliver(message, &headers).await });
         let quiet = outgoing.is_quiet();
         let (state, resume) = (State::Sending(sending), Resume::default());
-        Exchange { link, number, notes, state, quiet, session: None, resume }
+        let client = outgoing.client;
+        Exchange { link, number, notes, state, client, quiet, session: None, resume }
     }
 
     /// The session that the server gave, once the head of the response is here.
@@ -85,10 +88,20 @@ impl Exchange {
         self.session.take()
     }
 
+    /// Closes its stream, and tells a legacy server, unless its last event has come.
+    pub fn withdraw(&mut self) {
+        match self.state {
+            State::Ended => {}
+            _ if self.quiet => self.link.forget(self.number),
+            _ => self.link.cancel(self.number),
+        }
+        self.state = State::Ended;
+    }
+
     /// The next event.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         if let Poll::Ready(event) = self.notes.poll_next(cx) {
-            if !matches!(event, Event::Note(_)) {
+            if !matches!(event, Event::Note(_) | Event::Question(_)) {
                 self.answered_beside();
             }
             return Poll::Ready(event);
@@ -163,7 +176,7 @@ impl Exchange {
                 // The mailbox wakes us.
                 State::Beside | State::Ended => return Poll::Pending,
             };
-            if !matches!(event, Event::Note(_)) {
+            if !matches!(event, Event::Note(_) | Event::Question(_)) {
                 self.state = State::Ended;
                 self.link.forget(self.number);
             }
@@ -296,22 +309,23 @@ impl Exchange {
         match message.kind() {
             Kind::Result | Kind::Error => self.is_reply(&message).then_some(Event::Reply(message)),
             Kind::Notification => self.note(message),
-            Kind::Request => {
-                self.question(&message);
-                None
-            }
+            Kind::Request => self.question(message),
         }
     }
 
     /// A notification on the call's own stream is the call's, but for those that concern everybody.
     fn note(&self, message: Message) -> Option<Event> {
-        let listening = Params::read(&message).ok()?.meta.is_some_and(|meta| meta.subscription_id.is_some());
+        let read = Params::read(&message).ok()?;
+        if message.method() == method::CANCELLED {
+            self.link.withdraw_inquiry(message.slice(read.request_id?));
+            return None;
+        }
+        let listening = read.meta.as_ref().is_some_and(|meta| meta.subscription_id.is_some());
         if !listening && let Some(kind) = ListKind::of_notification(message.method()) {
             self.link.signals().list_changed(kind);
             return None;
         }
         if !listening && message.method() == method::RESOURCE_UPDATED {
-            let read = Params::read(&message).ok()?;
             if let Some(uri) = params::string_at(&message, &read.uri) {
                 self.link.signals().resource_updated(uri.into_owned());
             }
@@ -320,14 +334,23 @@ impl Exchange {
         Some(Event::Note(message))
     }
 
-    fn question(&self, message: &Message) {
-        let Some(id) = message.id() else { return };
-        self.link.answer(if message.method() == method::PING {
+    /// A request of the server on the call's own stream is the call's question.
+    fn question(&self, message: Message) -> Option<Event> {
+        let id = message.id()?;
+        let answer = if message.method() == method::PING {
             write::result(&id, b"{}")
         } else {
-            let text = format!("the client declared no capability for '{}'", message.method());
-            write::error(Some(&id), &Error::new(ErrorKind::MethodNotFound, text), Era::Legacy)
-        });
+            match self.client.then(|| self.link.inquire(message)) {
+                Some(Ok(inquiry)) => return Some(Event::Question(inquiry)),
+                Some(Err(error)) => write::error(Some(&id), &error, Era::Legacy),
+                None => {
+                    let text = "no client has asked for what this stream answers";
+                    write::error(Some(&id), &Error::new(ErrorKind::MethodNotFound, text), Era::Legacy)
+                }
+            }
+        };
+        self.link.answer(answer);
+        None
     }
 
     /// Whether `message` answers this exchange. An error may lack the id that its sender could not read.
@@ -342,11 +365,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        match self.state {
-            State::Ended => {}
-            _ if self.quiet => self.link.forget(self.number),
-            _ => self.link.cancel(self.number),
-        }
+        self.withdraw();
     }
 }
 

@@ -16,6 +16,7 @@ use crate::base::{Era, ErrorKind, ServerName, Version};
 use crate::protocol::{Message, header, id, write};
 
 use super::super::fault::{Delivery, Fault};
+use super::super::inquiry::{Audience, Inquiries};
 use super::super::mailbox::mailbox;
 use super::super::outgoing::Outgoing;
 use super::super::pending::Pending;
@@ -45,6 +46,8 @@ pub struct HttpOptions {
     pub url: Uri,
     /// Headers of every request, credentials among them.
     pub headers: HeaderMap,
+    /// Whom the link asks.
+    pub audience: Audience,
     /// Cap of one message in bytes.
     pub max_message: usize,
     /// How long the server may take to answer our own housekeeping requests.
@@ -56,13 +59,13 @@ pub struct HttpOptions {
 /// The link's shared core.
 #[derive(Debug)]
 pub struct HttpLink {
-    options: HttpOptions,
+    pub(super) options: HttpOptions,
     client: HttpClient,
     /// The calls in flight, by their numbers. Replies come with their own exchange; what is said beside it finds its
     /// call here.
-    pending: Pending,
+    pub(super) pending: Pending,
     /// Places for answers to the server's own requests that are under way.
-    answers: Arc<Semaphore>,
+    pub(super) answers: Arc<Semaphore>,
     /// The version of the handshake; none before it.
     version: ArcSwapOption<Version>,
     session: ArcSwapOption<HeaderValue>,
@@ -71,6 +74,7 @@ pub struct HttpLink {
     /// Where a server of the oldest transport takes messages.
     endpoint: ArcSwapOption<Uri>,
     signals: Arc<Signals>,
+    pub(super) inquiries: Arc<Inquiries>,
 }
 
 impl HttpLink {
@@ -87,12 +91,16 @@ impl HttpLink {
             prepared,
             endpoint: ArcSwapOption::empty(),
             signals: Arc::default(),
+            inquiries: Arc::default(),
         })
     }
 
     /// Starts a request; the exchange sends when it is first polled.
     pub fn request(self: &Arc<Self>, outgoing: &Outgoing) -> Result<Exchange, Fault> {
         let (sender, notes) = mailbox();
+        if outgoing.client && self.options.audience.owned {
+            self.inquiries.hand_over(&sender);
+        }
         let number = self.pending.enter(sender, outgoing.client)?;
         Ok(Exchange::new(Arc::clone(self), outgoing, number, notes))
     }
@@ -113,6 +121,16 @@ impl HttpLink {
         if let Some(call) = id::minted(token.as_bytes()).and_then(|number| self.pending.get(number)) {
             call.note(note);
         }
+    }
+
+    /// Ends what the link keeps for later. Its calls end by themselves.
+    pub fn close_questions(&self) {
+        self.inquiries.close();
+    }
+
+    /// Whom the link asks.
+    pub fn audience(&self) -> Audience {
+        self.options.audience
     }
 
     /// Sends a notification or a response of ours; the server owes no more than 202.

@@ -5,6 +5,7 @@
 //! is the GET stream of a legacy server, `resume` says where and when to go on with a stream that broke, `oldest` is the
 //! transport of 2024-11-05, in which everything comes on one stream.
 
+mod asking;
 mod body;
 mod bounded;
 mod client;

@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tracing::debug;
 
-use crate::base::{Era, Error, ErrorKind};
+use crate::base::ErrorKind;
 use crate::protocol::{Kind, Message, id, method, sse, write};
 
 use super::super::fault::{Delivery, Fault};
@@ -126,19 +126,13 @@ impl OldestStream {
                 }
             }
             Kind::Notification => receive(&self.link, message),
-            Kind::Request => self.refuse(&message),
+            Kind::Request if message.method() == method::PING => {
+                if let Some(id) = message.id() {
+                    self.link.answer(write::result(&id, b"{}"));
+                }
+            }
+            Kind::Request => self.link.inquire_in_common(message),
         }
-    }
-
-    /// The link is shared and has declared nothing, so that there is nothing it could be asked but whether it lives.
-    fn refuse(&self, message: &Message) {
-        let Some(id) = message.id() else { return };
-        self.link.answer(if message.method() == method::PING {
-            write::result(&id, b"{}")
-        } else {
-            let text = format!("the client declared no capability for '{}'", message.method());
-            write::error(Some(&id), &Error::new(ErrorKind::MethodNotFound, text), Era::Legacy)
-        });
     }
 }
 

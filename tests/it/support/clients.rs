@@ -35,7 +35,16 @@ impl Legacy {
 
     /// Opens a session of an older version.
     pub async fn open_as(gateway: &Gateway, path: &str, version: &str) -> Legacy {
-        let params = json!({ "protocolVersion": version, "capabilities": {}, "clientInfo": { "name": "it", "version": "1" } });
+        Legacy::introduce(gateway, path, version, json!({})).await
+    }
+
+    /// Opens a session at `path` and declares `capabilities`.
+    pub async fn able(gateway: &Gateway, path: &str, capabilities: Value) -> Legacy {
+        Legacy::introduce(gateway, path, LEGACY, capabilities).await
+    }
+
+    async fn introduce(gateway: &Gateway, path: &str, version: &str, capabilities: Value) -> Legacy {
+        let params = json!({ "protocolVersion": version, "capabilities": capabilities, "clientInfo": { "name": "it", "version": "1" } });
         let body = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params }).to_string();
         let reply = wire::post(gateway.address, path, &[], body).await.whole().await;
         assert_eq!(reply.status, 200, "{}", reply.text());

@@ -1,0 +1,163 @@
+//! What comes back from a server, as the client must see it: its own id, the fields of its era.
+
+use bytes::Bytes;
+
+use crate::base::error::code;
+use crate::base::{Era, Error, ErrorKind, Level};
+use crate::protocol::{Kind, Message, Params, Splice, method, params, skim, translate};
+use crate::telemetry::Outcome;
+
+use super::call::ClientCall;
+use super::prepare;
+use super::question::{InputRequired, url_visits};
+use super::request::Reply;
+use super::state;
+
+/// What becomes of a request.
+pub enum Answer {
+    /// Answered here.
+    Ready(Reply),
+    /// On its way to a server.
+    Call(Box<ClientCall>),
+}
+
+impl ClientCall {
+    /// The reply.
+    pub(super) fn reply(&mut self, reply: &Message) -> Reply {
+        if let Some(read) = self.read.take() {
+            read.fill(reply, self.sent.admission.live.generation);
+        }
+        let mut splice = Splice::new(reply.text().clone());
+        let id = self.request.id.as_bytes().clone();
+        match reply.id_span() {
+            Some(span) => splice.replace(span, id),
+            // An error whose sender could not read our id still answers this call.
+            None => splice.insert(1, Bytes::from([b"\"id\":", &id[..], b","].concat())),
+        }
+        let mut status = 200;
+        let text = reply.as_str();
+        let payload = reply.payload_span().unwrap_or(0..0);
+        if let Some(needed) = self.lacking()
+            && self.request.era == Era::Modern
+            && has_failed(reply)
+        {
+            let text = "the server had to ask the client, which declared no capability for that";
+            let data = format!(r#"{{"requiredCapabilities":{needed}}}"#);
+            return self.fail(&Error::new(ErrorKind::MissingCapability, text).with_data(data));
+        }
+        if reply.kind() == Kind::Error
+            && let Some(visits) = self.url_visits(reply)
+        {
+            return visits;
+        }
+        if reply.kind() == Kind::Error {
+            self.record(Outcome::UpstreamError);
+            status = self.error_status(&mut splice, text, payload);
+        } else {
+            self.record(Outcome::Ok);
+            match (self.request.era, self.sent.admission.live.peer.era()) {
+                (Era::Modern, Era::Legacy) => {
+                    let info = &self.sent.admission.live.peer.server_info;
+                    let cacheable = self.request.message.method() == method::RESOURCES_READ;
+                    translate::result_to_modern(&mut splice, text, payload, info, cacheable);
+                }
+                (Era::Legacy, Era::Modern) => translate::result_to_legacy(&mut splice, text, payload),
+                (Era::Modern, Era::Modern) => self.seal_state(&mut splice, text, payload),
+                _ => {}
+            }
+            let (peer, more) = (&self.sent.admission.live.peer, self.target.more.as_ref());
+            self.tasks.seal_result(
+                &mut splice,
+                &self.request,
+                (self.target.server.name(), peer, more),
+                reply,
+            );
+        }
+        Reply { message: splice.to_bytes(0), status }
+    }
+
+    /// A legacy server's demand that the user visit a URL first, in the way of the modern era.
+    fn url_visits(&mut self, reply: &Message) -> Option<Reply> {
+        let error = reply.payload();
+        let demands = skim::field_text(error, "code")?.parse() == Ok(code::URL_ELICITATION_REQUIRED);
+        if self.request.era == Era::Legacy || !demands {
+            return None;
+        }
+        if !self.request.capabilities.visits_urls() {
+            let needed = r#"{"requiredCapabilities":{"elicitation":{"url":{}}}}"#;
+            let text = "the server sends the user to a URL, for which the client declared no capability";
+            return Some(
+                self.fail(&Error::new(ErrorKind::MissingCapability, text).with_data(needed.to_owned())),
+            );
+        }
+        let result = url_visits(skim::field_text(error, "data").unwrap_or("{}"))?;
+        self.record(Outcome::Ok);
+        Some(Reply::result(&self.request.id, result.as_bytes()))
+    }
+
+    /// The state of a server that asks goes to the client under our own seal.
+    fn seal_state(&self, splice: &mut Splice, text: &str, payload: skim::Span) {
+        let result = &text[payload.clone()];
+        let Some(state) = InputRequired::read(result).and_then(|asked| asked.state) else { return };
+        if let Some(at) = skim::field(result, "requestState") {
+            let sealed = state::seal(&self.key, &self.request, self.target.server.name(), &state);
+            splice.replace(payload.start + at.start..payload.start + at.end, sealed);
+        }
+    }
+
+    /// The HTTP status of a server's error, and the code in the client's era: `-32002` has become `-32602`.
+    fn error_status(&self, splice: &mut Splice, text: &str, payload: skim::Span) -> u16 {
+        if self.request.era == Era::Legacy {
+            return 200;
+        }
+        let Some(at) = skim::field(&text[payload.clone()], "code") else { return 200 };
+        let span = payload.start + at.start..payload.start + at.end;
+        match text[span.clone()].parse::<i64>() {
+            Ok(code::RESOURCE_NOT_FOUND) => {
+                splice.replace(span, Bytes::from(code::INVALID_PARAMS.to_string()));
+                200
+            }
+            // What names no URL to visit is a refusal like any other.
+            Ok(code::URL_ELICITATION_REQUIRED) => {
+                splice.replace(span, Bytes::from(code::INVALID_PARAMS.to_string()));
+                200
+            }
+            Ok(code::METHOD_NOT_FOUND) => 404,
+            Ok(code::HEADER_MISMATCH | code::MISSING_CAPABILITY | code::UNSUPPORTED_VERSION) => 400,
+            _ => 200,
+        }
+    }
+
+    /// A notification as the client must see it, if it is to see it at all.
+    pub(super) fn note(&mut self, note: &Message) -> Option<Bytes> {
+        let read = Params::read(note).ok()?;
+        let mut splice = Splice::new(note.text().clone());
+        match note.method() {
+            method::PROGRESS => {
+                self.has_progressed();
+                // A server that reports progress nobody asked for is not relayed: the client could not place it.
+                let token = prepare::progress_token(&self.request)?;
+                splice.replace(read.progress_token?, self.request.message.slice(token));
+            }
+            method::LOG_MESSAGE => {
+                let level = params::string_at(note, &read.level).and_then(|name| Level::parse(&name));
+                let wanted = match (self.request.era, self.request.log_level) {
+                    (Era::Modern, None) => return None,
+                    (_, wanted) => wanted,
+                };
+                if wanted.zip(level).is_some_and(|(wanted, level)| level < wanted) {
+                    return None;
+                }
+            }
+            _ => {}
+        }
+        let from = (self.target.server.name(), &*self.sent.admission.live.peer);
+        self.tasks.seal_note(&mut splice, note, &self.request.principal, from);
+        Some(splice.to_bytes(0))
+    }
+}
+
+/// Whether a call did not do what it was to do: by an error, or by a result that says so itself.
+fn has_failed(reply: &Message) -> bool {
+    reply.kind() == Kind::Error || skim::field_text(reply.payload(), "isError") == Some("true")
+}

@@ -1,0 +1,70 @@
+//! A modern client's rounds with a legacy server: the call is parked while the client finds answers, and goes on with
+//! the request that brings them.
+
+use tokio::time::Instant;
+
+use crate::base::{Error, ErrorKind};
+
+use super::answer::Answer;
+use super::call::ClientCall;
+use super::dispatch::Router;
+use super::limit::InFlight;
+use super::request::{Reply, Request};
+use super::resolve;
+use super::state;
+
+impl Router {
+    /// Keeps a call whose server has asked its modern client ([`super::Step::Park`]), and makes the reply that asks.
+    pub fn park(&self, mut call: Box<ClientCall>) -> Reply {
+        if call.has_asked_enough() {
+            let text = format!("server '{}' asks and asks", call.target.server.name());
+            return call.fail(&Error::new(ErrorKind::ServerFailed, text));
+        }
+        let limit = call.answer_timeout();
+        let (key, id) = (self.0.key.clone(), call.request().id.clone());
+        let ticket = match self.0.parked.reserve(&call.request().principal) {
+            Ok(ticket) => ticket,
+            Err(error) => return call.fail(&error),
+        };
+        let sealed = state::seal_ticket(&key, call.request(), call.target.server.name(), &ticket, limit);
+        let result = call.ask_for_input(&sealed);
+        self.0.parked.park(ticket, call, limit);
+        Reply::result(&id, result.as_bytes())
+    }
+
+    /// The parked call that a request goes on with, and a place for it; `None` if its state is not of such a call.
+    pub(super) async fn parked_call(
+        &self,
+        request: &Request,
+    ) -> Result<Option<(Box<ClientCall>, InFlight)>, Error> {
+        let Some(span) = request.params.request_state.clone() else { return Ok(None) };
+        let target = resolve::resolve(request, self.catalog(), self.fleet(), &self.0.tasks).await?;
+        let sealed = &request.message.as_str()[span];
+        let Some(ticket) = state::open_ticket(&self.0.key, request, target.server.name(), sealed) else {
+            return Ok(None);
+        };
+        let ticket = ticket?;
+        let place = self.gate().enter().ok_or_else(|| self.full())?;
+        // The tool may have done half its work: it is never run a second time unasked.
+        self.0.parked.take(&ticket).map(|call| Some((call, place))).ok_or_else(state::refused)
+    }
+
+    /// Goes on with a parked call, or asks again for what is missing.
+    pub(super) fn go_on(
+        &self,
+        mut call: Box<ClientCall>,
+        request: Request,
+        place: InFlight,
+        received: Instant,
+    ) -> Answer {
+        match call.go_on(request, place, received) {
+            true => Answer::Call(call),
+            false => Answer::Ready(self.park(call)),
+        }
+    }
+
+    /// Calls that wait for their client's answers.
+    pub fn parked(&self) -> usize {
+        self.0.parked.count()
+    }
+}

@@ -1,0 +1,333 @@
+//! Links beside the shared one: one for each session, principal, or set of declared capabilities, as `isolation` and
+//! `questions` say. Each is a supervised server of its own; the pool bounds them and closes those that nobody uses.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::base::{Era, Error, ErrorKind, FINGERPRINT, Principal, ServerName};
+use crate::config::{Isolation, Links};
+use crate::protocol::ClientCapabilities;
+
+use super::handle::{ServerHandle, retry_after};
+
+/// A session as the pool knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionKey {
+    /// The fingerprint of its id.
+    pub id: [u8; FINGERPRINT],
+    /// Whether an earlier process opened it. What it had on links of its own ended with that process.
+    pub inherited: bool,
+}
+
+/// Who makes a call, as far as it matters to whom a link belongs.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// Who.
+    pub principal: &'a Principal,
+    /// In which session; modern clients have none.
+    pub session: Option<SessionKey>,
+    /// What the client can be asked.
+    pub capabilities: ClientCapabilities,
+}
+
+/// Whose a link is, and what it declares.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct LinkKey {
+    pub owner: LinkOwner,
+    pub declared: ClientCapabilities,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum LinkOwner {
+    Everybody,
+    Session([u8; FINGERPRINT]),
+    Principal(Principal),
+}
+
+/// One link of a pool, for whoever looks.
+#[derive(Clone, Debug)]
+pub struct PooledLink {
+    /// Whose it is: `everybody`, `session` or `principal`, and then whose.
+    pub owner: &'static str,
+    /// The principal, or the beginning of the session's fingerprint.
+    pub name: String,
+    /// What it declares, JSON text.
+    pub declared: String,
+    /// The state of its server.
+    pub state: &'static str,
+    /// Its process, while there is one.
+    pub pid: Option<u32>,
+    /// Calls in flight.
+    pub in_flight: usize,
+    /// How long nobody has used it.
+    pub idle: std::time::Duration,
+}
+
+/// Makes the supervised server of a key; the token ends it.
+type Make = Box<dyn Fn(&Arc<Pool>, &LinkKey, Option<Era>) -> (ServerHandle, CancellationToken) + Send + Sync>;
+
+/// The pool of one server.
+pub(super) struct Pool {
+    server: ServerName,
+    links: Links,
+    make: Make,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    members: HashMap<LinkKey, Member>,
+    /// Sessions whose link has ended, and with it what they had there. The oldest first.
+    lost: VecDeque<[u8; FINGERPRINT]>,
+}
+
+struct Member {
+    handle: ServerHandle,
+    end: CancellationToken,
+}
+
+/// Sessions that are remembered because they have lost their link. One that is forgotten would be given a new link in
+/// silence, so there are as many as sessions may be held (`gateway.max_sessions`' default).
+const MAX_LOST: usize = 10_000;
+/// What a caller is told who meets a full pool: links are given back when their clients have gone.
+const FULL_RETRY: u64 = 30;
+
+impl Pool {
+    pub fn new(server: &ServerName, links: Links, make: Make) -> Pool {
+        Pool { server: server.clone(), links, make, table: Mutex::default() }
+    }
+
+    /// The key of the link that a caller's requests take.
+    pub fn key(&self, caller: &Caller<'_>) -> LinkKey {
+        let all = if self.links.questions { caller.capabilities } else { ClientCapabilities::NONE };
+        match (self.links.isolation, caller.session) {
+            (Isolation::Shared, _) => LinkKey { owner: LinkOwner::Everybody, declared: all.shareable() },
+            (Isolation::Session, Some(session)) => {
+                LinkKey { owner: LinkOwner::Session(session.id), declared: all }
+            }
+            // Requests of a modern client have nothing in common but who sends them.
+            (Isolation::Session, None) | (Isolation::Principal, _) => {
+                LinkKey { owner: LinkOwner::Principal(caller.principal.clone()), declared: all }
+            }
+        }
+    }
+
+    /// The member of `key`; a new one if there is none and room is left.
+    pub fn member(
+        self: &Arc<Self>,
+        key: LinkKey,
+        session: Option<SessionKey>,
+        era: Option<Era>,
+    ) -> Result<ServerHandle, Error> {
+        let mut table = self.lock();
+        if let Some(member) = table.members.get(&key) {
+            // Under the lock, so that it is not closed for idleness before it is used.
+            member.handle.0.pulse.use_now();
+            return Ok(member.handle.clone());
+        }
+        if let LinkOwner::Session(id) = &key.owner
+            && (table.lost.contains(id) || session.is_some_and(|session| session.inherited))
+        {
+            return Err(lost_link(&self.server));
+        }
+        if table.members.len() >= self.links.max {
+            let text = format!(
+                "server '{}' has {} links for single clients, as many as it may (max_links); try again later",
+                self.server, self.links.max
+            );
+            return Err(Error::new(ErrorKind::Overloaded, text).with_data(retry_after(FULL_RETRY)));
+        }
+        let (handle, end) = (self.make)(self, &key, era);
+        table.members.insert(key, Member { handle: handle.clone(), end });
+        Ok(handle)
+    }
+
+    /// Takes a member out because it has ended, or because nobody has used it for as long as `link_idle` says; false
+    /// if it is in use.
+    pub fn retire(&self, handle: &ServerHandle, ended: bool) -> bool {
+        let Some(Membership { key, .. }) = &handle.0.member else { return true };
+        let mut table = self.lock();
+        let Some(member) = table.members.get(key).filter(|member| Arc::ptr_eq(&member.handle.0, &handle.0))
+        else {
+            return true;
+        };
+        let idle = member.handle.0.pulse.last_use().elapsed() >= self.links.idle;
+        let over = ended || idle && member.handle.0.close_if_idle();
+        if !over {
+            return false;
+        }
+        member.end.cancel();
+        table.members.remove(key);
+        if let LinkOwner::Session(id) = &key.owner {
+            if table.lost.len() >= MAX_LOST {
+                table.lost.pop_front();
+            }
+            table.lost.push_back(*id);
+        }
+        true
+    }
+
+    /// Closes the links of a session that has ended.
+    pub fn end_session(&self, id: [u8; FINGERPRINT]) {
+        let mut table = self.lock();
+        table.lost.retain(|lost| *lost != id);
+        table.members.retain(|key, member| {
+            let gone = key.owner == LinkOwner::Session(id);
+            if gone {
+                member.end.cancel();
+            }
+            !gone
+        });
+    }
+
+    /// When the member of `key` is due to be looked at for idleness.
+    pub fn due(&self, handle: &ServerHandle) -> Instant {
+        handle.0.pulse.last_use() + self.links.idle
+    }
+
+    /// Everything in the pool.
+    pub fn snapshot(&self) -> Vec<PooledLink> {
+        let table = self.lock();
+        let shown = |(key, member): (&LinkKey, &Member)| {
+            let (owner, name) = match &key.owner {
+                LinkOwner::Everybody => ("everybody", String::new()),
+                LinkOwner::Session(id) => ("session", id[..4].iter().map(|b| format!("{b:02x}")).collect()),
+                LinkOwner::Principal(principal) => ("principal", principal.to_string()),
+            };
+            let status = member.handle.0.status.borrow();
+            PooledLink {
+                owner,
+                name,
+                declared: key.declared.to_json(),
+                state: status.state.as_str(),
+                pid: status.pid,
+                in_flight: member.handle.in_flight(),
+                idle: member.handle.0.pulse.last_use().elapsed(),
+            }
+        };
+        table.members.iter().map(shown).collect()
+    }
+
+    /// The servers of the links.
+    pub fn handles(&self) -> Vec<ServerHandle> {
+        self.lock().members.values().map(|member| member.handle.clone()).collect()
+    }
+
+    /// Takes over from the pool that this one follows which sessions have lost, or are about to lose, what they had:
+    /// their links end with it.
+    pub fn inherit(&self, before: &Pool) {
+        let inherited: Vec<_> = {
+            let table = before.lock();
+            let owners = table.members.keys().map(|key| &key.owner);
+            let of_session = |owner: &LinkOwner| match owner {
+                LinkOwner::Session(id) => Some(*id),
+                _ => None,
+            };
+            table.lost.iter().copied().chain(owners.filter_map(of_session)).collect()
+        };
+        let mut table = self.lock();
+        table.lost.extend(inherited);
+        let over = table.lost.len().saturating_sub(MAX_LOST);
+        table.lost.drain(..over);
+    }
+
+    /// How many links there are.
+    pub fn len(&self) -> usize {
+        self.lock().members.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        // Nothing under the lock can panic half-way through a change.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a session is told whose own link has ended.
+pub(super) fn lost_link(server: &ServerName) -> Error {
+    let text = format!(
+        "what this session had at server '{server}' is lost, because its process there has ended; send `initialize` \
+         for a new session"
+    );
+    Error::new(ErrorKind::SessionNotFound, text)
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pool({}, {})", self.server, self.len())
+    }
+}
+
+/// What a pooled link has of its own.
+#[derive(Debug)]
+pub(super) struct Membership {
+    pub key: LinkKey,
+    /// The era that the server has shown on the shared link.
+    pub era: Option<Era>,
+}
+
+impl Membership {
+    /// Whether the state of its server is one session's, which nobody may go on with after it was lost.
+    pub fn one_life(&self) -> bool {
+        matches!(self.key.owner, LinkOwner::Session(_))
+    }
+
+    /// Whether one client stands alone behind it.
+    pub fn owned(&self) -> bool {
+        self.key.owner != LinkOwner::Everybody
+    }
+}
+
+impl ServerHandle {
+    /// The handle of the link of its own that a caller's requests take to the server; `None` if they take the shared
+    /// one.
+    pub async fn for_caller(&self, caller: &Caller<'_>) -> Result<Option<ServerHandle>, Error> {
+        let Some(pool) = &self.0.pool else { return Ok(None) };
+        let key = pool.key(caller);
+        let shared = key.owner == LinkOwner::Everybody;
+        if shared && !key.declared.any() {
+            return Ok(None);
+        }
+        let mut era = self.live().map(|live| live.peer.era());
+        era = era.or_else(|| self.offer().peer.as_ref().map(|peer| peer.era()));
+        if shared && era.is_none() {
+            era = Some(self.wait_until_live(0).await?.peer.era());
+        }
+        // A modern server asks in its replies, by what each request declares.
+        if shared && era == Some(Era::Modern) {
+            return Ok(None);
+        }
+        pool.member(key, caller.session, era).map(Some)
+    }
+
+    /// The links beside the shared one.
+    pub fn links(&self) -> Vec<PooledLink> {
+        self.0.pool.as_ref().map(|pool| pool.snapshot()).unwrap_or_default()
+    }
+
+    /// The servers of its links for single clients.
+    pub(super) fn pooled(&self) -> Vec<ServerHandle> {
+        self.0.pool.as_ref().map(|pool| pool.handles()).unwrap_or_default()
+    }
+
+    /// Takes over which sessions lose what they had at the server that this one follows.
+    pub(super) fn inherit_sessions_of(&self, before: &ServerHandle) {
+        if let (Some(pool), Some(before)) = (&self.0.pool, &before.0.pool) {
+            pool.inherit(before);
+        }
+    }
+
+    /// How many links there are beside the shared one.
+    pub(super) fn link_count(&self) -> usize {
+        self.0.pool.as_ref().map_or(0, |pool| pool.len())
+    }
+
+    pub(super) fn end_session(&self, id: [u8; FINGERPRINT]) {
+        if let Some(pool) = &self.0.pool {
+            pool.end_session(id);
+        }
+    }
+}
