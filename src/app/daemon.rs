@@ -236,6 +236,7 @@ fn build_front(
             .merge(http::enhance_pages(Enhancer::new(config.enhance.clone(), services), max_body)),
         router,
         services: services.clone(),
+        oldest: http::Oldest::default(),
         sessions,
         hub,
         rules: OriginRules::new(address, gateway.allowed_origins.clone(), gateway.allowed_hosts.clone()),

@@ -34,6 +34,13 @@ pub enum FrontBody {
         /// Its place among the requests of the gateway.
         _place: InFlight,
     },
+    /// A stream, and what ends with it.
+    Held {
+        /// What arrives.
+        reader: Reader,
+        /// Is dropped when the stream ends.
+        _held: Box<dyn Send + Sync>,
+    },
     /// A page of axum's.
     Page(axum::body::Body),
 }
@@ -61,7 +68,7 @@ impl hyper::body::Body for FrontBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match &mut *self {
             FrontBody::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            FrontBody::Call(reader) | FrontBody::Opened { reader, .. } => {
+            FrontBody::Call(reader) | FrontBody::Opened { reader, .. } | FrontBody::Held { reader, .. } => {
                 Poll::Ready(ready!(reader.poll_next(cx)).map(|bytes| Ok(Frame::data(bytes))))
             }
             FrontBody::Changes(listening) => {

@@ -17,6 +17,7 @@ use crate::supervisor::Services;
 use crate::telemetry::names;
 
 use super::body::FrontBody;
+use super::oldest::{self, Oldest};
 use super::origin::{OriginRules, refused};
 use super::reply::{FrontResponse, refusal, status};
 use super::{post, rest, services, streams};
@@ -29,6 +30,8 @@ pub struct Front {
     pub services: Services,
     /// Legacy sessions.
     pub sessions: Sessions,
+    /// Sessions of the oldest HTTP transport.
+    pub oldest: Oldest,
     /// Open streams.
     pub hub: Hub,
     /// Who may talk to us from a browser.
@@ -62,9 +65,12 @@ pub async fn exchange(front: Arc<Front>, request: Request<Incoming>) -> FrontRes
                 *response.status_mut() = StatusCode::NOT_FOUND;
                 response
             }
-            None => match services::forward(&front, request).await {
+            None => match oldest::answer(&front, Principal::anonymous(), request).await {
                 Ok(response) => response,
-                Err(request) => page(&front, request).await,
+                Err(request) => match services::forward(&front, request).await {
+                    Ok(response) => response,
+                    Err(request) => page(&front, request).await,
+                },
             },
         },
     };

@@ -19,6 +19,8 @@ pub enum Outlet {
     Once(Writer),
     /// The stream of a legacy client, who may come back to it.
     Lasting(Arc<Stream>),
+    /// The one stream of a client of the oldest transport, on which everything comes.
+    Shared(Writer),
     /// The other answers of its batch, and the place among them.
     Gathered(Arc<Gathering>, usize),
     /// A legacy client went before there was a stream: it has no id by which it could come back.
@@ -29,7 +31,9 @@ impl Outlet {
     /// Says something before the answer.
     pub fn say(&self, message: &[u8]) {
         match self {
-            Outlet::Once(writer) => drop(writer.push(sse::event(None, &[message]))),
+            Outlet::Once(writer) | Outlet::Shared(writer) => {
+                let _ = writer.push(sse::event(None, &[message]));
+            }
             Outlet::Lasting(stream) => stream.push(message),
             // A client that cannot read a stream gets the answers and nothing before them.
             Outlet::Gathered(gathering, _) => drop(gathering.say(message)),
@@ -40,7 +44,7 @@ impl Outlet {
     /// Puts a question, if there can be somebody who reads it.
     pub fn ask(&self, question: &[u8]) -> Result<(), Gone> {
         match self {
-            Outlet::Once(writer) => writer.push(sse::event(None, &[question])),
+            Outlet::Once(writer) | Outlet::Shared(writer) => writer.push(sse::event(None, &[question])),
             Outlet::Lasting(stream) => {
                 stream.push(question);
                 Ok(())
@@ -58,6 +62,9 @@ impl Outlet {
                 let _ = writer.push(sse::event(None, &[answer]));
                 writer.end();
             }
+            Outlet::Shared(writer) => {
+                let _ = writer.push(sse::event(None, &[answer]));
+            }
             Outlet::Lasting(stream) => {
                 stream.answer(answer, instead);
                 stream.end();
@@ -72,6 +79,8 @@ impl Outlet {
     pub fn tend(&self) {
         match self {
             Outlet::Once(writer) => drop(writer.push_if_idle(sse::KEEP_ALIVE)),
+            // Whoever follows the changes keeps it open.
+            Outlet::Shared(_) => {}
             Outlet::Lasting(stream) => {
                 stream.keep_alive();
                 stream.hang_up();
@@ -96,7 +105,7 @@ impl Outlet {
     /// Whether the client has gone for good: a modern one with its stream, a legacy one when it has not come back.
     pub fn is_forsaken(&self) -> bool {
         match self {
-            Outlet::Once(writer) => writer.is_gone(),
+            Outlet::Once(writer) | Outlet::Shared(writer) => writer.is_gone(),
             Outlet::Lasting(stream) => is_forsaken(stream),
             Outlet::Gathered(gathering, _) => gathering.stream().is_some_and(|stream| is_forsaken(&stream)),
             Outlet::Nobody => true,

@@ -256,11 +256,24 @@ pub(super) async fn notification(
 }
 
 async fn initialize(inbound: Inbound<'_>) -> FrontResponse {
-    let Some(id) = inbound.message.id() else { return reply::status(StatusCode::BAD_REQUEST) };
+    let (answer, session) = introduce(inbound).await;
+    let mut response = reply::reply(answer);
+    if let Some(value) = session.and_then(|session| HeaderValue::from_str(session.id()).ok()) {
+        response.headers_mut().insert(header::SESSION_ID, value);
+    }
+    response
+}
+
+/// Answers `initialize`, and opens a session if nothing is wrong with it.
+pub(super) async fn introduce(inbound: Inbound<'_>) -> (Reply, Option<Arc<Session>>) {
+    let id = inbound.message.id();
+    let refuse = |error: Error| {
+        debug!(%error, "refused to initialize");
+        (Reply::error(id.as_ref(), &error, Era::Legacy), None)
+    };
     let params = inbound.message.params();
-    let Some(asked) = skim::string_field(params, "protocolVersion") else {
-        let error = Error::new(ErrorKind::InvalidParams, "params.protocolVersion must be a string");
-        return inbound.refuse(&error, Era::Legacy);
+    let (Some(asked), Some(named)) = (skim::string_field(params, "protocolVersion"), &id) else {
+        return refuse(Error::new(ErrorKind::InvalidParams, "params.protocolVersion must be a string"));
     };
     let version = Version::parse(&asked).filter(|v| v.era() == Era::Legacy).unwrap_or(Version::LATEST_LEGACY);
     let info = skim::field_text(params, "clientInfo").unwrap_or("{}");
@@ -270,23 +283,14 @@ async fn initialize(inbound: Inbound<'_>) -> FrontResponse {
         version: text("version"),
         capabilities: ClientCapabilities::read(skim::field_text(params, "capabilities").unwrap_or("{}")),
     };
-    let opened = match inbound.front.router.introduce(&inbound.endpoint, version).await {
-        Ok(result) => inbound
-            .front
-            .sessions
-            .open(version, inbound.endpoint.name(), &inbound.principal, client)
-            .map(|session| (result, session)),
-        Err(error) => Err(error),
-    };
-    match opened {
-        Ok((result, session)) => {
-            let mut response = reply::reply(Reply::result(&id, result.as_bytes()));
-            if let Ok(value) = HeaderValue::from_str(session.id()) {
-                response.headers_mut().insert(header::SESSION_ID, value);
-            }
-            response
-        }
-        Err(error) => inbound.refuse(&error, Era::Legacy),
+    let (front, endpoint) = (inbound.front, &inbound.endpoint);
+    let introduced = front.router.introduce(endpoint, version).await.and_then(|result| {
+        let session = front.sessions.open(version, endpoint.name(), &inbound.principal, client)?;
+        Ok((result, session))
+    });
+    match introduced {
+        Ok((result, session)) => (Reply::result(named, result.as_bytes()), Some(session)),
+        Err(error) => refuse(error),
     }
 }
 
@@ -331,7 +335,8 @@ async fn watch(
     stream::watch(front, call, ticket, accepts, silence).await
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// Whether the body says that it is JSON.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE) else { return false };
     let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
     essence.trim_ascii().eq_ignore_ascii_case(b"application/json")

@@ -32,6 +32,11 @@ pub fn priming(id: &str, retry: u64) -> Bytes {
     Bytes::from(format!("id: {id}\nretry: {retry}\ndata: \n\n"))
 }
 
+/// An event of another name than `message`; `data` is one line.
+pub fn named(name: &str, data: &str) -> Bytes {
+    Bytes::from(format!("event: {name}\ndata: {data}\n\n"))
+}
+
 /// After how many milliseconds a client should come back to a stream that is about to be closed.
 pub fn retry(retry: u64) -> Bytes {
     Bytes::from(format!("retry: {retry}\n\n"))

@@ -90,6 +90,13 @@ struct Inner {
 #[derive(Debug)]
 pub struct Place(Hub);
 
+/// Hears of changes on somebody's stream. Dropping it ends that.
+#[derive(Debug)]
+pub struct Attached {
+    key: u64,
+    hub: Hub,
+}
+
 /// An open stream. Dropping it ends the listening.
 #[derive(Debug)]
 pub struct Listening {
@@ -134,6 +141,13 @@ impl Hub {
     pub fn adopt(&self, endpoint: Option<ServerName>, watched: Arc<Watched>, stream: Arc<Stream>) {
         let line = Line::Lasting(stream);
         self.enter(Listener { endpoint, wants: Wants::ALL, subscription: None, watched, line });
+    }
+
+    /// Lets a stream that serves other ends too hear of everything at an endpoint, in the way of a legacy client.
+    pub fn attach(&self, endpoint: Option<ServerName>, watched: Arc<Watched>, writer: Writer) -> Attached {
+        let line = Line::Once(writer);
+        let key = self.enter(Listener { endpoint, wants: Wants::ALL, subscription: None, watched, line });
+        Attached { key, hub: self.clone() }
     }
 
     /// A place among the streams that may be open.
@@ -278,6 +292,13 @@ impl Hub {
 impl Drop for Listening {
     fn drop(&mut self) {
         let removed = self.place.0.lock().remove(&self.key);
+        drop(removed);
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        let removed = self.hub.lock().remove(&self.key);
         drop(removed);
     }
 }

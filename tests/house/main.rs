@@ -24,12 +24,14 @@ const LONG_FILES: [&str; 1] = [
     "src/session/sessions.rs",
 ];
 /// Circles of files.
-const CIRCLES: [&str; 4] = [
+const CIRCLES: [&str; 6] = [
     // They share `Sources`, which stands beside what loads from them.
     "src/config/build.rs → src/config/given.rs → src/config/load.rs",
     // They share `Front`, which stands beside what dispatches to them.
     "src/http/front.rs → src/http/post.rs → src/http/stream.rs",
+    "src/http/batch.rs → src/http/front.rs → src/http/oldest.rs → src/http/post.rs",
     "src/http/batch.rs → src/http/front.rs → src/http/post.rs",
+    "src/http/front.rs → src/http/oldest.rs → src/http/post.rs",
     // An `Answer` may be a call, and a call has its request.
     "src/router/call.rs → src/router/prepare.rs → src/router/request.rs",
 ];

@@ -22,6 +22,7 @@ mod letter;
 mod limits;
 mod mirrored;
 mod modern;
+mod oldest_front;
 mod oldest_upstream;
 mod onboarding;
 mod parked;

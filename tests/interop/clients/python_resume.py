@@ -14,6 +14,7 @@ import anyio
 import httpx
 from checks import Checks, ensure, equal
 from mcp import ClientSession
+from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 
 
@@ -75,6 +76,16 @@ async def long_call(url: str, after: int) -> None:
         ensure(network.broken == 1 and network.resumed >= 1, f"{network.broken} broken, {network.resumed} resumed")
 
 
+async def oldest(base: str) -> None:
+    async with (
+        sse_client(f"{base}/sse/everything") as (read, write),
+        ClientSession(read, write) as session,
+    ):
+        await session.initialize()
+        result = await session.call_tool("echo", {"message": "hello"})
+        equal(result.content[0].text, "Echo: hello", "result")
+
+
 async def main() -> None:
     if len(sys.argv) != 2:
         sys.exit("usage: python_resume.py URL")
@@ -82,6 +93,8 @@ async def main() -> None:
     for after in (1, 3):
         name = f"a stream that breaks after {after} events is taken up again, and nothing is missing or twice"
         await checks.check(name, lambda after=after: long_call(sys.argv[1], after))
+    base = sys.argv[1].removesuffix("/mcp")
+    await checks.check("the client of the oldest HTTP transport is served", lambda: oldest(base))
     checks.finish()
 
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env node
-// The TypeScript SDK 1.x when its connections break: it comes back by itself, and must miss nothing. And what it makes of
-// servers of the oldest HTTP transport behind the gateway.
+// The TypeScript SDK 1.x when its connections break: it comes back by itself, and must miss nothing. And the oldest
+// HTTP transport: servers of it behind the gateway, and the SDK's client of it in front.
 // Usage: ts-resume.mjs URL
 
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { SSEClientTransport } from '@modelcontextprotocol/sdk/client/sse.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js';
 import { Checks, ensure, equal } from '../lib/checks.mjs';
@@ -86,7 +87,9 @@ await checks.check('a program that was started again takes up its call by the re
   await close();
 });
 
-for (const server of ['everything-sse', 'python-sse']) {
+// Without Python, only one of them stands there.
+const { servers } = await (await fetch(new URL('/readyz', base))).json();
+for (const server of ['everything-sse', 'python-sse'].filter((name) => name in servers)) {
   await checks.check(`${server}: a server of the oldest HTTP transport is listed and called`, async () => {
     const { client, close } = await connect(`${base}/${server}`);
     const names = (await client.listTools()).tools.map((tool) => tool.name);
@@ -108,5 +111,20 @@ await checks.check('everything-sse: progress of the oldest transport reaches its
   equal(notes, [1, 2, 3, 4, 5], 'progress');
   await close();
 });
+
+for (const path of ['/sse/everything', '/sse']) {
+  await checks.check(`${path}: the SDK's client of the oldest transport is served`, async () => {
+    const client = new Client({ name: 'interop-ts-oldest', version: '1.0.0' });
+    await client.connect(new SSEClientTransport(new URL(path, base)));
+    const prefix = path === '/sse' ? 'everything__' : '';
+    const notes = [];
+    const call = { name: `${prefix}trigger-long-running-operation`, arguments: { duration: 0.5, steps: 5 } };
+    await client.callTool(call, undefined, { onprogress: (note) => notes.push(note.progress) });
+    equal(notes, [1, 2, 3, 4, 5], 'progress');
+    const replies = await Promise.all(Array.from({ length: 20 }, (_, n) => client.callTool({ name: `${prefix}echo`, arguments: { message: `${n}` } })));
+    equal(replies.map(text), Array.from({ length: 20 }, (_, n) => `Echo: ${n}`), 'replies');
+    await client.close();
+  });
+}
 
 checks.finish();
