@@ -109,11 +109,7 @@ pub async fn answer<B: RequestBody>(
 fn open(front: &Arc<Front>, endpoint: Endpoint, principal: Principal) -> FrontResponse {
     let place = match front.hub.place() {
         Ok(place) => place,
-        Err(error) => {
-            let mut refused = reply::refusal(&error, Era::Legacy);
-            *refused.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-            return refused;
-        }
+        Err(error) => return reply::no_stream(&error),
     };
     // Who knows it speaks in the session, so that it must not be guessed.
     let id = format!("{:016x}{:016x}", random::next_u64(), random::next_u64());

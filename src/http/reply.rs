@@ -66,3 +66,12 @@ pub fn not_held() -> Error {
         "the answer to this call is not held any more (gateway.replay); whether the call was executed is not known here",
     )
 }
+
+/// Refuses a stream. A client takes 200 for a stream, so that a place that is wanting has to have the status of that.
+pub fn no_stream(error: &Error) -> FrontResponse {
+    let mut refused = refusal(error, Era::Legacy);
+    if error.kind == ErrorKind::Overloaded {
+        *refused.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    refused
+}

@@ -56,7 +56,7 @@ pub fn open(front: &Front, endpoint: &Endpoint, principal: &Principal, headers: 
         let hold = session.hold_stream();
         Ok(reply::events(FrontBody::Opened { reader, _hold: hold, _place: place }))
     });
-    opened.unwrap_or_else(|error| reply::refusal(&error, Era::Legacy))
+    opened.unwrap_or_else(|error| reply::no_stream(&error))
 }
 
 fn position(headers: &HeaderMap) -> Result<Option<Position>, Error> {
