@@ -161,7 +161,9 @@ async fn take<B: RequestBody>(
                 async move { serve(&front, &connection, session, head.headers, message, params).await },
             );
         }
-        (Kind::Notification, Some(session)) => post::notification(&message, &params, &session),
+        (Kind::Notification, Some(session)) => {
+            post::notification(front, &connection.endpoint, (&message, &params), &session).await;
+        }
         (Kind::Result | Kind::Error, Some(session)) => drop(session.answer(message)),
         // What comes before the introduction concerns nobody.
         (_, None) => {}
