@@ -5,6 +5,7 @@
 //! who wants that speaks a newer version at `/mcp`.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -138,7 +139,7 @@ async fn take<B: RequestBody>(
         return reply::status(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
     let refuse = |error: &Error| reply::refusal(error, Era::Legacy);
-    let text = match post::read(body, front.max_body).await {
+    let text = match post::read(body, front.max_body.load(Ordering::Relaxed)).await {
         Ok(text) => text,
         Err(error) => return refuse(&error),
     };
