@@ -1,6 +1,6 @@
 //! The face of one supervised server: what it offers, how it is doing, and the way in for calls.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use super::machine::{Next, State};
 use super::pool::{Membership, Pool, lost_link};
 use super::snapshot::Offer;
 use super::subscriptions::Wishes;
+use super::waiter::Waiter;
 
 /// A server that can be called now.
 #[derive(Debug)]
@@ -377,24 +378,6 @@ pub(super) fn retry_after(seconds: u64) -> String {
 fn seconds_until(at: Instant) -> u64 {
     let wait = at.saturating_duration_since(Instant::now());
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0 || wait.is_zero())
-}
-
-/// One call among those that wait; dropping it takes it out.
-pub(super) struct Waiter<'a>(&'a AtomicUsize);
-
-impl<'a> Waiter<'a> {
-    /// Joins, unless `most` are waiting already.
-    pub fn enter(waiting: &'a AtomicUsize, most: usize) -> Option<Waiter<'a>> {
-        let before = waiting.fetch_add(1, Ordering::Relaxed);
-        let waiter = Waiter(waiting);
-        (before < most).then_some(waiter)
-    }
-}
-
-impl Drop for Waiter<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl std::fmt::Debug for ServerHandle {

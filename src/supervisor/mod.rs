@@ -28,6 +28,7 @@ mod services;
 mod snapshot;
 mod subscriptions;
 mod usage;
+mod waiter;
 mod yard;
 
 pub use admission::Admission;

@@ -293,7 +293,7 @@ async fn lists_of_several_pages_are_complete_and_in_order() {
         tools.iter().map(|tool| tool["name"].as_str().expect("a name").to_owned()).collect()
     };
     let (one, three) = (names("/mcp/one").await, names("/mcp/three").await);
-    assert_eq!((one.len(), one.first().map(String::as_str)), (22, Some("echo")));
+    assert_eq!((one.len(), one.first().map(String::as_str)), (25, Some("echo")));
     assert_eq!(three, one);
     let prefixed = |server: &str| one.iter().map(|name| format!("{server}__{name}")).collect::<Vec<_>>();
     assert_eq!(
