@@ -24,6 +24,8 @@ pub(crate) struct Shared {
     /// How often the tools, and the prompts, were changed. An odd number shows one more of them.
     pub(crate) tool_changes: AtomicUsize,
     pub(crate) prompt_changes: AtomicUsize,
+    /// Calls of `test_slow` that were cancelled.
+    pub(crate) cancelled: AtomicUsize,
     watchers: Mutex<Vec<Watcher>>,
 }
 

@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 const OUTLIVES: Duration = Duration::from_millis(1500);
 
 /// Tools without arguments that are called here.
-const PLAIN: [(&str, &str); 14] = [
+const PLAIN: [(&str, &str); 16] = [
     ("test_simple_text", "Answers with a text"),
     ("test_image_content", "Answers with an image"),
     ("test_audio_content", "Answers with a sound"),
@@ -42,7 +42,12 @@ const PLAIN: [(&str, &str); 14] = [
     ("test_trigger_resource_update", "Announces that test://watched-resource has changed"),
     ("test_missing_capability", "Refuses clients that have not declared sampling"),
     ("test_logging_tool", "Logs one note"),
+    ("test_slow", "Takes half a minute, with progress, unless it is cancelled"),
+    ("test_cancelled", "Says how many calls of test_slow were cancelled"),
 ];
+
+/// Longer than any client waits who is going to cancel.
+const SLOW: Duration = Duration::from_secs(30);
 
 /// All tools, sorted by where they are handled.
 pub(crate) fn list(shared: &Shared) -> Vec<Tool> {
@@ -103,6 +108,8 @@ pub(crate) async fn call(
             text("One note was logged, as far as it was wanted.")
         }
         "test_tool_with_progress" => progress(context).await,
+        "test_slow" => slow(shared, context).await,
+        "test_cancelled" => text(shared.cancelled.load(Ordering::Relaxed).to_string()),
         "test_error_handling" => {
             let message = "This tool intentionally returns an error for testing";
             CallToolResult::error(vec![ContentBlock::text(message)])
@@ -172,6 +179,33 @@ async fn progress(context: &RequestContext<RoleServer>) -> CallToolResult {
         sleep(PAUSE).await;
     }
     text("The progress was reported to whoever gave a token.")
+}
+
+async fn slow(shared: &Shared, context: &RequestContext<RoleServer>) -> CallToolResult {
+    // In the modern era over HTTP a lost stream drops the handler without a word: it counts on its way out.
+    let mut counted = CountUnlessDone { shared, done: false };
+    if let Some(token) = context.meta.get_progress_token() {
+        let _gone = context.peer.notify_progress(ProgressNotificationParam::new(token, 1.0)).await;
+    }
+    tokio::select! {
+        () = sleep(SLOW) => counted.done = true,
+        () = context.ct.cancelled() => {}
+    }
+    text("It took its time.")
+}
+
+/// Counts a call of `test_slow` that did not come to its end.
+struct CountUnlessDone<'a> {
+    shared: &'a Shared,
+    done: bool,
+}
+
+impl Drop for CountUnlessDone<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.shared.cancelled.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 fn full_schema() -> Value {

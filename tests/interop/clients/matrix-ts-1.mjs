@@ -1,0 +1,50 @@
+#!/usr/bin/env node
+// The matrix from the TypeScript SDK 1.x.
+// Usage: matrix-ts-1.mjs URL legacy
+
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import {
+  CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema, LoggingMessageNotificationSchema,
+  ResourceUpdatedNotificationSchema,
+} from '@modelcontextprotocol/sdk/types.js';
+import { Checks } from '../lib/checks.mjs';
+import { matrix } from '../lib/matrix.mjs';
+
+const [url, era] = process.argv.slice(2);
+if (!url || era !== 'legacy') {
+  console.error('usage: matrix-ts-1.mjs URL legacy   (this SDK speaks no other era)');
+  process.exit(2);
+}
+
+async function open(endpoint, answers) {
+  const capabilities = { sampling: {}, elicitation: {}, roots: {} };
+  const client = new Client({ name: 'matrix-ts-1', version: '1.0.0' }, { capabilities });
+  client.setRequestHandler(CreateMessageRequestSchema, async ({ params }) => answers.sampling(params));
+  client.setRequestHandler(ElicitRequestSchema, async ({ params }) => answers.elicitation(params));
+  client.setRequestHandler(ListRootsRequestSchema, async () => answers.roots());
+  const transport = new StreamableHTTPClientTransport(new URL(endpoint));
+  await client.connect(transport);
+  return {
+    call: (name, args, { level, ...options } = {}) => client.callTool({ name, arguments: args }, undefined, options),
+    complete: (params) => client.complete(params),
+    logged: async (hear, body) => {
+      client.setNotificationHandler(LoggingMessageNotificationSchema, ({ params }) => hear(params));
+      await client.setLoggingLevel('debug');
+      await body();
+    },
+    subscribe: async (uri, hear) => {
+      client.setNotificationHandler(ResourceUpdatedNotificationSchema, ({ params }) => hear(params.uri));
+      await client.subscribeResource({ uri });
+      return () => client.unsubscribeResource({ uri });
+    },
+    close: async () => {
+      await transport.terminateSession();
+      await client.close();
+    },
+  };
+}
+
+const checks = new Checks('matrix ts-sdk-1 legacy');
+await matrix(checks, url, open);
+checks.finish();
