@@ -2,6 +2,7 @@
 //!
 //! `ARCHITECTURE.md` draws the house; each room's `mod.rs` says what the room is for.
 
+pub mod activity;
 pub mod app;
 pub mod base;
 pub mod catalog;
@@ -15,6 +16,7 @@ pub mod platform;
 pub mod protocol;
 pub mod router;
 pub mod session;
+pub mod sqlite;
 pub mod stdio;
 pub mod store;
 pub mod supervisor;

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::activity::{self, ActivityLog};
 use crate::base::ServerName;
 use crate::base::seal::SealKey;
 use crate::catalog::CatalogHandle;
@@ -110,6 +111,17 @@ async fn daemon(given: Given, face: &Face, say: impl Fn(&str)) -> Result<(), Fai
     make_data_dir(&gateway.data_dir)?;
     let key = SealKey::load_or_create(&gateway.data_dir.join(KEY_FILE))?;
     let store = Store::open(store::Options { data_dir: gateway.data_dir.clone() }).await?;
+    let activity = match config.activity.enabled {
+        true => ActivityLog::start(&activity::Options {
+            data_dir: gateway.data_dir.clone(),
+            queue: config.activity.queue,
+            window: config.activity.window,
+            keep: activity::Keep { age: config.activity.keep, size: config.activity.max_size },
+            capture_limit: usize::try_from(config.activity.capture_limit).unwrap_or(usize::MAX),
+            secrets: config.secrets(),
+        }),
+        false => ActivityLog::off(),
+    };
     let metrics = Recorder::install()?;
     let fleet = Fleet::start(FleetOptions {
         servers: config.servers.clone(),
@@ -122,7 +134,8 @@ async fn daemon(given: Given, face: &Face, say: impl Fn(&str)) -> Result<(), Fai
         services: config.services.clone(),
         max_connections: gateway.max_service_connections,
     });
-    let front = build_front(&config, address, (&fleet, &services), &store, key, (metrics, log), &stop);
+    let front =
+        build_front(&config, address, (&fleet, &services), (&store, &activity), key, (metrics, log), &stop);
     let mut recall = tokio::spawn(recall_revocations(front.sessions.clone(), store.clone()));
     // A deleted session must not be let in because its deletion has not been read yet; a store that does not answer
     // goes on being asked while we serve.
@@ -166,6 +179,9 @@ async fn daemon(given: Given, face: &Face, say: impl Fn(&str)) -> Result<(), Fai
     if let Err(error) = store.shutdown().await {
         warn!(%error, "the store could not be closed in good order");
     }
+    if let Err(error) = activity.shutdown().await {
+        warn!(%error, "the activity log could not be closed in good order");
+    }
     info!("stopped");
     Ok(())
 }
@@ -192,7 +208,7 @@ fn build_front(
     config: &Config,
     address: SocketAddr,
     (fleet, services): (&Fleet, &Services),
-    store: &Store,
+    (store, activity): (&Store, &ActivityLog),
     key: SealKey,
     told: (MetricsHandle, Arc<LogGuard>),
     stop: &Stop,
@@ -211,7 +227,12 @@ fn build_front(
     let router = Router::new(
         fleet.clone(),
         catalog,
-        RouterOptions { max_in_flight: gateway.max_in_flight, max_parked: gateway.max_parked, key },
+        RouterOptions {
+            max_in_flight: gateway.max_in_flight,
+            max_parked: gateway.max_parked,
+            key,
+            activity: activity.clone(),
+        },
     );
     tokio::spawn(router.clone().follow_updates(stop.asked.clone()));
     let render = {
@@ -226,6 +247,7 @@ fn build_front(
             names::SESSIONS.gauge(&[]).set(sessions.count() as f64);
             names::STREAMS.gauge(&[]).set(hub.streams() as f64);
             names::STORE_DROPPED_WRITES.counter(&[]).absolute(store.dropped_writes());
+            names::ACTIVITY_DROPPED_ROWS.counter(&[]).absolute(router.activity().dropped_rows());
             names::LOG_DROPPED_LINES.counter(&[]).absolute(log.dropped_lines());
             metrics.render()
         })

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::base::SealKeyError;
 use crate::platform::LimitError;
-use crate::store::OpenError;
+use crate::sqlite::OpenError;
 use crate::telemetry::{InstallError, LoggingError};
 
 /// Why the daemon could not start. Each says what to do about it.

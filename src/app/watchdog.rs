@@ -9,7 +9,7 @@ use tracing::warn;
 
 use crate::base::{Era, Principal};
 use crate::protocol::{ClientCapabilities, Message, Params, RawId};
-use crate::router::{Answer, Endpoint, Request, Router};
+use crate::router::{Endpoint, Request, Router};
 
 use super::reload::Reloader;
 use crate::platform::Notifier;
@@ -48,14 +48,12 @@ async fn answers(router: Router) -> bool {
         endpoint: Endpoint::Merged,
         principal: Principal::anonymous(),
         session: None,
+        client: None,
         era: Era::Legacy,
         log_level: None,
         capabilities: ClientCapabilities::default(),
         headers: None,
         trace: None,
     };
-    match router.dispatch(request).await {
-        Answer::Ready(reply) => reply.status == 200,
-        Answer::Call(_) => false,
-    }
+    router.answers(&request).await
 }

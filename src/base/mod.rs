@@ -15,6 +15,7 @@ pub mod random;
 pub mod seal;
 mod seal_file;
 mod secret;
+pub mod utc;
 
 pub use backoff::Backoff;
 pub use era::{Era, Version};

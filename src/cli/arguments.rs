@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::activity::Activity;
 use super::configuration::{Check, Config};
 use super::onboard::{Connect, DoctorArguments, Import};
 
@@ -47,6 +48,8 @@ pub enum Command {
     /// Print the manual page.
     #[command(hide = true)]
     Man,
+    /// Show what the gateway was asked and how it went.
+    Activity(Activity),
     /// Run the built-in demo MCP server on stdin and stdout.
     DemoServer,
 }

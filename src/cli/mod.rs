@@ -3,6 +3,7 @@
 //! The only room that prints. It reads arguments, hands them down, and turns what comes back into words and an exit
 //! code (see [`exit`]).
 
+mod activity;
 mod arguments;
 mod configuration;
 pub mod exit;

@@ -8,6 +8,7 @@ use crate::base::ServerName;
 use crate::config::{self, Flag, Sources};
 use crate::{app, demo};
 
+use super::activity;
 use super::arguments::{Arguments, Command, Serve, Stdio};
 use super::configuration;
 use super::exit;
@@ -29,6 +30,7 @@ pub fn main() -> ExitCode {
         Some(Command::Config { command }) => configuration::config(command, arguments.serve.config),
         Some(Command::Completions { shell }) => packaging::completions(shell),
         Some(Command::Man) => packaging::manual(),
+        Some(Command::Activity(asked)) => activity::run(&asked, arguments.serve),
         Some(Command::DemoServer) => demo_server(),
     }
 }

@@ -7,6 +7,7 @@ use std::thread::available_parallelism;
 
 use tracing_subscriber::EnvFilter;
 
+use super::activity::Activity;
 use super::document::FileLayer;
 use super::enhancing;
 use super::faults::{At, Collector, quoted};
@@ -60,6 +61,7 @@ pub(super) fn build(input: Input<'_>, faults: &mut Collector) -> Option<Loaded> 
     };
     let mut reader = Reader { stack: &stack, scope: &scope, faults, resolve: true };
     let gateway = gateway(&mut reader, sources);
+    let activity = activity(&mut reader);
     check_defaults(&mut reader);
     let servers: Vec<_> =
         names.iter().filter_map(|(name, at)| servers::server(&mut reader, name, at, &spoiled)).collect();
@@ -69,7 +71,7 @@ pub(super) fn build(input: Input<'_>, faults: &mut Collector) -> Option<Loaded> 
     let enhance = enhancing::enhance(&mut reader, &services);
     let gateway = gateway.filter(|_| reader.faults.is_empty() && servers.len() == names.len())?;
     let settings = settings(&stack, reader.faults, &gateway);
-    Some(Loaded { config: Config { gateway, servers, services, enhance, origin }, settings, paths })
+    Some(Loaded { config: Config { gateway, activity, servers, services, enhance, origin }, settings, paths })
 }
 
 /// The names of a section in the order of the files, each at the place that names it first; those that only the
@@ -204,6 +206,17 @@ fn replay(reader: &mut Reader<'_>) -> Replay {
         memory: reader.size(&["gateway", "replay", "memory"]),
         age: reader.duration(&["gateway", "replay", "age"]),
         poll_after: reader.duration_or_none(&["gateway", "replay", "poll_after"]),
+    }
+}
+
+fn activity(reader: &mut Reader<'_>) -> Activity {
+    Activity {
+        enabled: reader.flag(&["activity", "enabled"]),
+        queue: reader.count(&["activity", "queue"]),
+        window: reader.duration(&["activity", "window"]),
+        keep: reader.duration(&["activity", "keep"]),
+        max_size: reader.size(&["activity", "max_size"]),
+        capture_limit: reader.size(&["activity", "capture_limit"]),
     }
 }
 

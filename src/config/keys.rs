@@ -1,5 +1,6 @@
 //! The single list of keys: what a file, the environment and the flags may say. Each section has a file of its own.
 
+mod activity;
 mod defaults;
 mod enhance;
 mod gateway;
@@ -130,6 +131,7 @@ const MAX_NAME: u64 = 128;
 const LOG_FORMATS: &[&str] = &["text", "json"];
 const REPLACES: &[&str] = &["overlap", "stop_first"];
 const STARTS: &[&str] = &["eager", "lazy"];
+const CAPTURES: &[&str] = &["none", "errors", "all"];
 const TRANSPORTS: &[&str] = &["auto", "streamable-http", "sse"];
 const PROTOCOLS: &[&str] = &["auto", "legacy", "modern"];
 const ISOLATIONS: &[&str] = &["shared", "session", "principal"];
@@ -167,6 +169,7 @@ const SECTIONS: &[&[KeyDoc]] = &[
     import::ROWS,
     gateway::ROWS,
     replay::ROWS,
+    activity::ROWS,
     defaults::ROWS,
     servers::ROWS,
     services::ROWS,

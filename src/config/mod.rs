@@ -15,6 +15,7 @@
 //! `servers` and `services` (with what they share in `remote`) take them apart key by key. `faults` collects what is wrong
 //! on the way, and `source` knows the place of it. `schema` and `reference` tell editors and people what `keys` says.
 
+mod activity;
 mod build;
 mod document;
 mod enhance;
@@ -46,6 +47,7 @@ mod tests;
 mod units;
 mod veil;
 
+pub use activity::{Activity, Capture};
 pub use enhance::{Decimal, Enhance, EnhanceRule, Privacy};
 pub use faults::{Fault, Faults};
 pub use given::TOKEN_VARIABLE;
@@ -61,3 +63,4 @@ pub use reference::reference;
 pub use replay::Replay;
 pub use schema::schema;
 pub use service::Service;
+pub use units::parse_duration;

@@ -9,16 +9,18 @@ use http::HeaderName;
 
 use crate::base::{Secret, ServerName, glob};
 
+use super::activity::{Activity, Capture};
 use super::enhance::Enhance;
 use super::links::Links;
-use super::replay::Replay;
-use super::service::Service;
+use super::{replay::Replay, service::Service};
 
 /// Everything the operator wants, checked and with every reference resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The daemon itself.
     pub gateway: Gateway,
+    /// The log of calls.
+    pub activity: Activity,
     /// The servers in the order of the file; those that only the environment names come last.
     pub servers: Vec<Server>,
     /// The services in the same order.
@@ -155,6 +157,8 @@ pub struct Server {
     pub max_in_flight: usize,
     /// Who shares its links, and whether it may ask.
     pub links: Links,
+    /// Of which calls the messages are kept in the activity log.
+    pub capture: Capture,
     /// Which of its tools are offered.
     pub tools: ToolFilter,
 }

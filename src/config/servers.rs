@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::base::{Secret, ServerName};
 
+use super::activity::Capture;
 use super::faults::At;
 use super::keys::Reach;
 use super::layers::{KeyPath, Leaf, Place};
@@ -73,6 +74,7 @@ pub(super) fn server(reader: &mut Reader<'_>, name: &str, at: &At, spoiled: &[Ke
         max_message: reader.size(&key("max_message")),
         max_in_flight: reader.count(&key("max_in_flight")),
         links: links(reader, name, transport.as_ref()),
+        capture: [Capture::None, Capture::Errors, Capture::All][reader.choice(&key("capture"))],
         tools: ToolFilter {
             allow: patterns(reader, name, "allow"),
             deny: patterns(reader, name, "deny"),

@@ -29,7 +29,7 @@ const SIZE_UNITS: [(&str, u64); 8] = [
 ];
 
 /// Reads a length of time. The error is the end of a sentence that begins with the value.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, &'static str> {
+pub fn parse_duration(text: &str) -> Result<Duration, &'static str> {
     let mut rest = text.trim();
     if rest.is_empty() {
         return Err("is empty");

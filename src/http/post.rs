@@ -14,7 +14,8 @@ use tracing::debug;
 use crate::base::{Era, Error, ErrorKind, Level, Principal, Version};
 use crate::protocol::trace::Trace;
 use crate::protocol::{
-    ClientCapabilities, Kind, Message, MessageError, Params, RawId, header, id, method, params, skim,
+    ClientCapabilities, ClientInfo, Kind, Message, MessageError, Params, RawId, header, id, method, params,
+    skim,
 };
 use crate::router::{Answer, ClientCall, Endpoint, Reply, Request as Routed};
 use crate::session::{Client, KEEP_ALIVE_EVERY, Session, Ticket};
@@ -98,6 +99,7 @@ impl Inbound<'_> {
             endpoint: self.endpoint,
             principal: self.principal,
             session: None,
+            client: None,
             era,
             log_level,
             capabilities,
@@ -201,7 +203,8 @@ pub(super) async fn take(inbound: Inbound<'_>, session: &Arc<Session>) -> Taken 
     let ticket = session.begin(&id);
     let front = inbound.front;
     let mut request = inbound.routed(id, Era::Legacy, session.log_level(), session.capabilities());
-    request.session = Some(streams::session_key(session));
+    (request.session, request.client) =
+        (Some(streams::session_key(session)), Some(Arc::clone(session.client())));
     match dispatch(front, request, Some(&ticket)).await {
         Answer::Ready(ready) => {
             // A session that is gone has nothing left to go on with, here or elsewhere.
@@ -276,13 +279,9 @@ pub(super) async fn introduce(inbound: Inbound<'_>) -> (Reply, Option<Arc<Sessio
         return refuse(Error::new(ErrorKind::InvalidParams, "params.protocolVersion must be a string"));
     };
     let version = Version::parse(&asked).filter(|v| v.era() == Era::Legacy).unwrap_or(Version::LATEST_LEGACY);
-    let info = skim::field_text(params, "clientInfo").unwrap_or("{}");
-    let text = |field: &str| skim::string_field(info, field).unwrap_or_default().into_owned();
-    let client = Client {
-        name: text("name"),
-        version: text("version"),
-        capabilities: ClientCapabilities::read(skim::field_text(params, "capabilities").unwrap_or("{}")),
-    };
+    let info = ClientInfo::read(skim::field_text(params, "clientInfo").unwrap_or("{}"));
+    let capabilities = ClientCapabilities::read(skim::field_text(params, "capabilities").unwrap_or("{}"));
+    let client = Client { name: info.name, version: info.version, capabilities };
     let (front, endpoint) = (inbound.front, &inbound.endpoint);
     let introduced = front.router.introduce(endpoint, version).await.and_then(|result| {
         let session = front.sessions.open(version, endpoint.name(), &inbound.principal, client)?;

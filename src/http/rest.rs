@@ -76,6 +76,7 @@ pub async fn answer<B: RequestBody>(
         endpoint,
         principal,
         session: None,
+        client: None,
         era: Era::Legacy,
         log_level: None,
         capabilities: ClientCapabilities::default(),

@@ -72,5 +72,5 @@ pub use error::{Searched, SpawnError};
 pub use exit::Exit;
 pub use limit::{LimitError, raise_open_files};
 pub use notify::{Notifier, watchdog_interval};
-pub use program::own_program;
+pub use program::{is_alive, own_program};
 pub use usage::{Usage, usage_below};

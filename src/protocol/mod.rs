@@ -5,6 +5,7 @@
 //! waits and never builds a value tree of a message that passes through.
 
 mod capabilities;
+mod client;
 pub mod header;
 pub mod id;
 pub mod line;
@@ -20,6 +21,7 @@ pub mod translate;
 pub mod write;
 
 pub use capabilities::ClientCapabilities;
+pub use client::ClientInfo;
 pub use id::RawId;
 pub use message::{Kind, Message, MessageError};
 pub use params::{Meta, Params};

@@ -51,10 +51,11 @@ impl ClientCall {
             return visits;
         }
         if reply.kind() == Kind::Error {
-            self.record(Outcome::UpstreamError);
+            let code = skim::field_text(reply.payload(), "code").and_then(|code| code.parse().ok());
+            self.record(Outcome::UpstreamError, code.unwrap_or_default(), "");
             status = self.error_status(&mut splice, text, payload);
         } else {
-            self.record(Outcome::Ok);
+            self.record(Outcome::Ok, 0, "");
             match (self.request.era, self.sent.admission.live.peer.era()) {
                 (Era::Modern, Era::Legacy) => {
                     let info = &self.sent.admission.live.peer.server_info;
@@ -73,7 +74,7 @@ impl ClientCall {
                 reply,
             );
         }
-        Reply { message: splice.to_bytes(0), status }
+        self.last(Reply { message: splice.to_bytes(0), status })
     }
 
     /// A legacy server's demand that the user visit a URL first, in the way of the modern era.
@@ -91,8 +92,9 @@ impl ClientCall {
             );
         }
         let result = url_visits(skim::field_text(error, "data").unwrap_or("{}"))?;
-        self.record(Outcome::Ok);
-        Some(Reply::result(&self.request.id, result.as_bytes()))
+        self.record(Outcome::Ok, 0, "");
+        let reply = Reply::result(&self.request.id, result.as_bytes());
+        Some(self.last(reply))
     }
 
     /// The state of a server that asks goes to the client under our own seal.
@@ -135,6 +137,7 @@ impl ClientCall {
         match note.method() {
             method::PROGRESS => {
                 self.has_progressed();
+                self.story.progress();
                 // A server that reports progress nobody asked for is not relayed: the client could not place it.
                 let token = prepare::progress_token(&self.request)?;
                 splice.replace(read.progress_token?, self.request.message.slice(token));
@@ -153,7 +156,9 @@ impl ClientCall {
         }
         let from = (self.target.server.name(), &*self.sent.admission.live.peer);
         self.tasks.seal_note(&mut splice, note, &self.request.principal, from);
-        Some(splice.to_bytes(0))
+        let note = splice.to_bytes(0);
+        self.story.sent(note.len());
+        Some(note)
     }
 }
 

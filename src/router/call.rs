@@ -19,6 +19,7 @@ use super::limit::InFlight;
 use super::prepare::Round;
 use super::question::{InputRequired, Question};
 use super::reads::Place;
+use super::record::{DISCONNECT, Story, ended_by};
 use super::request::{Reply, Request};
 use super::resolve::Target;
 use super::sending::{Forwarded, Sent, send};
@@ -55,13 +56,12 @@ pub struct ClientCall {
     pub(super) key: SealKey,
     pub(super) tasks: Tasks,
     pub(super) read: Option<Place>,
-    received: Instant,
     timeout: Duration,
     deadline: Instant,
     /// Progress moves the deadline, up to here.
     latest: Instant,
     resent: bool,
-    recorded: bool,
+    pub(super) story: Story,
     /// None while the call is parked.
     in_flight: Option<InFlight>,
 }
@@ -75,7 +75,7 @@ impl ClientCall {
         request: Request,
         Forwarded { target, sent, round, read, place }: Forwarded,
         (key, tasks): (SealKey, Tasks),
-        received: Instant,
+        story: Story,
     ) -> ClientCall {
         let config = target.server.config();
         let timeout = match &target.name {
@@ -93,12 +93,11 @@ impl ClientCall {
             key,
             tasks,
             read,
-            received,
             timeout,
             deadline,
             latest,
             resent: false,
-            recorded: false,
+            story,
             in_flight: Some(place),
         }
     }
@@ -225,24 +224,27 @@ impl ClientCall {
         (self.deadline, self.latest) = (since + self.timeout, since + longest);
     }
 
-    /// The result that asks a modern client, with `state` (JSON text) to bring back. Then the call waits without a
-    /// place in the gateway.
-    pub(super) fn ask_for_input(&mut self, state: &str) -> String {
+    /// The reply that asks a modern client, with `state` (JSON text) to bring back. Then the call waits without a
+    /// place in the gateway, and its row is written: the answers come with another request.
+    pub(super) fn ask_for_input(&mut self, state: &str) -> Reply {
         self.in_flight = None;
-        self.record(Outcome::Ok);
+        self.record(Outcome::Ok, 0, "");
         let questions = self.dialog.as_ref().map(|dialog| dialog.input_requests()).unwrap_or_default();
         let info = &self.sent.admission.live.peer.server_info;
-        format!(
+        let result = format!(
             r#"{{"resultType":"input_required","inputRequests":{questions},"requestState":{state},"_meta":{{"{}":{info}}}}}"#,
             key::SERVER_INFO
-        )
+        );
+        let reply = self.last(Reply::result(&self.request.id, result.as_bytes()));
+        self.tell();
+        reply
     }
 
     /// Goes on with the answers that a further request brings, and as that request from now on. False if some of them
     /// are missing, which have to be asked for again.
     pub(super) fn go_on(&mut self, request: Request, place: InFlight, received: Instant) -> bool {
-        (self.request, self.in_flight, self.received, self.recorded) =
-            (request, Some(place), received, false);
+        (self.request, self.in_flight) = (request, Some(place));
+        self.story.begin_again(received);
         self.sent.at = received;
         self.rounds += 1;
         self.start_clock(received);
@@ -331,25 +333,38 @@ impl ClientCall {
     }
 
     pub(super) fn fail(&mut self, error: &Error) -> Reply {
-        self.record(Outcome::Failed(error.kind));
-        Reply::error(Some(&self.request.id), error, self.request.era)
+        let code = error.kind.wire(self.request.era).0;
+        self.record(Outcome::Failed(error.kind), code, ended_by(error.kind));
+        self.last(Reply::error(Some(&self.request.id), error, self.request.era))
     }
 
-    pub(super) fn record(&mut self, outcome: Outcome) {
-        self.recorded = true;
-        let now = Instant::now();
-        let whole = now.duration_since(self.received);
-        let upstream = Some(now.duration_since(self.sent.at));
+    /// Notes the reply that goes to the client.
+    pub(super) fn last(&mut self, reply: Reply) -> Reply {
+        self.story.reply(&reply.message);
+        reply
+    }
+
+    pub(super) fn record(&mut self, outcome: Outcome, code: i64, by: &'static str) {
+        let total = self.story.end(outcome, code, by);
+        let (endpoint, upstream) = (self.request.endpoint.kind(), Some(self.sent.at.elapsed()));
         let label = MethodLabel::of(self.request.message.method());
-        self.target.server.metrics().record(self.request.endpoint.kind(), label, outcome, whole, upstream);
+        self.target.server.metrics().record(endpoint, label, outcome, total, upstream);
+    }
+
+    /// Writes the row of the request that the call answers by now.
+    fn tell(&mut self) {
+        let admission = &self.sent.admission;
+        self.story.tell(&self.request, &self.target, admission.live.generation, admission.breaker());
     }
 }
 
 impl Drop for ClientCall {
     fn drop(&mut self) {
-        if !self.recorded {
-            self.record(Outcome::Failed(ErrorKind::Cancelled));
+        if !self.story.is_over() {
+            let kind = ErrorKind::Cancelled;
+            self.record(Outcome::Failed(kind), kind.wire(self.request.era).0, DISCONNECT);
         }
+        self.tell();
     }
 }
 

@@ -6,20 +6,23 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::activity::ActivityLog;
 use crate::base::{Era, Error, ErrorKind, Level, SealKey, Version};
 use crate::catalog::{CatalogHandle, Introduction, View};
 use crate::protocol::params::key;
 use crate::protocol::{Message, Params, method, params};
 use crate::supervisor::{Caller, Fleet, ServerHandle, Subscription};
-use crate::telemetry::{MethodLabel, Outcome, RequestMetrics};
+use crate::telemetry::{Outcome, RequestMetrics};
 use crate::upstream::ListKind;
 
 use super::answer::Answer;
 use super::call::ClientCall;
-use super::limit::Gate;
+use super::finish::Waiting;
+use super::limit::{Gate, InFlight};
 use super::parked::Parked;
 use super::prepare::{self, Round};
 use super::reads::{Look, Reads};
+use super::record::Story;
 use super::request::{Endpoint, Reply, Request};
 use super::resolve::{self, Target};
 use super::sending::{self, Forwarded};
@@ -39,10 +42,11 @@ pub(super) struct Inner {
     catalog: CatalogHandle,
     gate: Gate,
     pub(super) parked: Parked,
-    own: RequestMetrics,
+    pub(super) own: RequestMetrics,
     pub(super) key: SealKey,
     pub(super) tasks: Tasks,
     reads: Reads,
+    pub(super) activity: ActivityLog,
 }
 
 /// How a router behaves.
@@ -53,6 +57,8 @@ pub struct RouterOptions {
     pub max_parked: usize,
     /// Seals what servers leave with clients.
     pub key: SealKey,
+    /// Keeps what became of each request.
+    pub activity: ActivityLog,
 }
 
 impl Router {
@@ -61,8 +67,8 @@ impl Router {
         let own = RequestMetrics::for_server(OWN_METRICS);
         let tasks = Tasks::new(options.key.clone());
         let (gate, parked) = (Gate::new(options.max_in_flight), Parked::new(options.max_parked));
-        let (key, reads) = (options.key, Reads::default());
-        Router(Arc::new(Inner { fleet, catalog, gate, parked, own, key, tasks, reads }))
+        let (key, reads, activity) = (options.key, Reads::default(), options.activity);
+        Router(Arc::new(Inner { fleet, catalog, gate, parked, own, key, tasks, reads, activity }))
     }
 
     /// Forgets what servers say has changed, until `shutdown`.
@@ -85,9 +91,20 @@ impl Router {
         &self.0.catalog
     }
 
+    /// What became of requests.
+    pub fn activity(&self) -> &ActivityLog {
+        &self.0.activity
+    }
+
     /// Requests under way.
     pub fn gate(&self) -> &Gate {
         &self.0.gate
+    }
+
+    /// Whether the router has an answer of its own to a request. The asker is the gateway itself: nothing is counted.
+    pub async fn answers(&self, request: &Request) -> bool {
+        self.0.catalog.settled().await;
+        matches!(self.answer_here(request), Some(Ok(_)))
     }
 
     /// Answers a request, or sends it on its way.
@@ -97,29 +114,41 @@ impl Router {
             self.0.catalog.settled().await;
         }
         if let Some(outcome) = self.answer_here(&request) {
-            return Answer::Ready(self.finish(&request, outcome, received));
+            return Answer::Ready(self.finish(&request, None, outcome, received));
         }
-        if let (Era::Modern, Some(_)) = (request.era, &request.params.request_state) {
-            match self.parked_call(&request).await {
-                Ok(None) => {}
-                Ok(Some((call, place))) => return self.go_on(call, request, place, received),
-                Err(error) => return Answer::Ready(self.finish(&request, Err(error), received)),
-            }
-        }
-        match self.forward(&request).await {
-            Ok(Way::Sent(sent)) => {
+        let mut waiting = Waiting { router: self, request: &request, received, target: None, over: false };
+        let parked = match (request.era, &request.params.request_state) {
+            (Era::Modern, Some(_)) => self.parked_call(&request, &mut waiting.target).await,
+            _ => Ok(None),
+        };
+        let way = match parked {
+            Ok(None) => self.forward(&request, &mut waiting.target).await,
+            Ok(Some((call, place))) => Ok(Way::Parked(call, place)),
+            Err(error) => Err(error),
+        };
+        waiting.over = true;
+        let target = waiting.target.take();
+        drop(waiting);
+        match (way, target) {
+            (Ok(Way::Parked(call, place)), _) => self.go_on(call, request, place, received),
+            (Ok(Way::Sent(sent)), _) => {
                 let seals = (self.0.key.clone(), self.0.tasks.clone());
-                Answer::Call(Box::new(ClientCall::new(request, *sent, seals, received)))
+                let capture = sent.target.server.config().capture;
+                let story = Story::new(self.0.activity.clone(), received, sent.sent.at, capture);
+                Answer::Call(Box::new(ClientCall::new(request, *sent, seals, story)))
             }
-            Ok(Way::Known(server, result)) => {
-                let label = MethodLabel::of(request.message.method());
-                let whole = received.elapsed();
-                server.metrics().record(request.endpoint.kind(), label, Outcome::Ok, whole, None);
-                Answer::Ready(Reply::result(&request.id, &result))
+            (Ok(Way::Known(result)), Some(target)) => {
+                let reply = Reply::result(&request.id, &result);
+                let metrics = target.server.metrics();
+                self.record(&request, Some(&target), metrics, Outcome::Ok, received, reply.message.len());
+                Answer::Ready(reply)
             }
-            Err(error) => {
+            (Ok(Way::Known(result)), None) => {
+                Answer::Ready(self.finish(&request, None, Ok(result), received))
+            }
+            (Err(error), target) => {
                 debug!(method = request.message.method(), %error, "refused");
-                Answer::Ready(self.finish(&request, Err(error), received))
+                Answer::Ready(self.finish(&request, target.as_ref(), Err(error), received))
             }
         }
     }
@@ -231,9 +260,11 @@ impl Router {
         Ok(b"{}".to_vec())
     }
 
-    async fn forward(&self, request: &Request) -> Result<Way, Error> {
+    /// Sends a request on. Whom it is for stands in `found` as soon as it is known, and until it has been sent.
+    async fn forward(&self, request: &Request, found: &mut Option<Target>) -> Result<Way, Error> {
         let place = self.0.gate.enter().ok_or_else(|| self.full())?;
-        let mut target = resolve::resolve(request, &self.0.catalog, &self.0.fleet, &self.0.tasks).await?;
+        let (catalog, fleet) = (&self.0.catalog, &self.0.fleet);
+        let target = found.insert(resolve::resolve(request, catalog, fleet, &self.0.tasks).await?);
         if let (Some(mirrors), Some(headers)) = (&target.mirrors, &request.headers) {
             mirrors
                 .check(request.arguments(), headers)
@@ -263,11 +294,13 @@ impl Router {
         }
         // What one client's own process says is nobody else's to read.
         let read = match if shared { self.0.reads.look(request, &target.server).await } else { None } {
-            Some(Look::Hit(result)) => return Ok(Way::Known(target.server, result)),
+            Some(Look::Hit(result)) => return Ok(Way::Known(result)),
             Some(Look::Miss(read)) => Some(read),
             None => None,
         };
-        let sent = sending::send(request, &target, &round, 0).await?;
+        let sent = sending::send(request, target, &round, 0).await?;
+        let target =
+            found.take().ok_or_else(|| Error::new(ErrorKind::Internal, "a call was sent nowhere"))?;
         Ok(Way::Sent(Box::new(Forwarded { target, sent, round, read, place })))
     }
 
@@ -277,19 +310,6 @@ impl Router {
             self.0.gate.cap()
         );
         Error::new(ErrorKind::Overloaded, text).with_data(RETRY_SOON.to_owned())
-    }
-
-    fn finish(&self, request: &Request, outcome: Result<Vec<u8>, Error>, received: Instant) -> Reply {
-        let label = MethodLabel::of(request.message.method());
-        let counted = match &outcome {
-            Ok(_) => Outcome::Ok,
-            Err(error) => Outcome::Failed(error.kind),
-        };
-        self.0.own.record(request.endpoint.kind(), label, counted, received.elapsed(), None);
-        match outcome {
-            Ok(result) => Reply::result(&request.id, &result),
-            Err(error) => Reply::error(Some(&request.id), &error, request.era),
-        }
     }
 
     fn view(&self, endpoint: &Endpoint) -> Arc<View> {
@@ -317,9 +337,11 @@ impl Router {
 
 /// What has become of a request for a server.
 enum Way {
+    /// Goes on with a call that was parked.
+    Parked(Box<ClientCall>, InFlight),
     Sent(Box<Forwarded>),
     /// The server has answered it before; the result, JSON text.
-    Known(ServerHandle, Vec<u8>),
+    Known(Vec<u8>),
 }
 
 /// `error.data` of a refusal for want of a place: places become free all the time.

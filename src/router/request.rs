@@ -1,11 +1,13 @@
 //! A client's request as the router takes it, and what it gives back.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
 use crate::base::{Era, Error, Level, Principal};
 use crate::protocol::trace::Trace;
-use crate::protocol::{ClientCapabilities, Message, Params, RawId, write};
+use crate::protocol::{ClientCapabilities, ClientInfo, Message, Params, RawId, write};
 use crate::supervisor::{ServerHandle, SessionKey};
 use crate::telemetry::EndpointKind;
 
@@ -51,6 +53,8 @@ pub struct Request {
     pub principal: Principal,
     /// The session; modern clients have none.
     pub session: Option<SessionKey>,
+    /// What a legacy client said of itself at `initialize`; a modern one says it in each request.
+    pub client: Option<Arc<ClientInfo>>,
     /// The client's era.
     pub era: Era,
     /// The lowest log level that the client wants to see; none means none for a modern client, and the server's own

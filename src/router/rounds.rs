@@ -10,7 +10,7 @@ use super::call::ClientCall;
 use super::dispatch::Router;
 use super::limit::InFlight;
 use super::request::{Reply, Request};
-use super::resolve;
+use super::resolve::{self, Target};
 use super::state;
 
 impl Router {
@@ -21,24 +21,27 @@ impl Router {
             return call.fail(&Error::new(ErrorKind::ServerFailed, text));
         }
         let limit = call.answer_timeout();
-        let (key, id) = (self.0.key.clone(), call.request().id.clone());
+        let key = self.0.key.clone();
         let ticket = match self.0.parked.reserve(&call.request().principal) {
             Ok(ticket) => ticket,
             Err(error) => return call.fail(&error),
         };
         let sealed = state::seal_ticket(&key, call.request(), call.target.server.name(), &ticket, limit);
-        let result = call.ask_for_input(&sealed);
+        let reply = call.ask_for_input(&sealed);
         self.0.parked.park(ticket, call, limit);
-        Reply::result(&id, result.as_bytes())
+        reply
     }
 
     /// The parked call that a request goes on with, and a place for it; `None` if its state is not of such a call.
+    /// Whom it is for stands in `found`.
     pub(super) async fn parked_call(
         &self,
         request: &Request,
+        found: &mut Option<Target>,
     ) -> Result<Option<(Box<ClientCall>, InFlight)>, Error> {
         let Some(span) = request.params.request_state.clone() else { return Ok(None) };
-        let target = resolve::resolve(request, self.catalog(), self.fleet(), &self.0.tasks).await?;
+        let target =
+            found.insert(resolve::resolve(request, self.catalog(), self.fleet(), &self.0.tasks).await?);
         let sealed = &request.message.as_str()[span];
         let Some(ticket) = state::open_ticket(&self.0.key, request, target.server.name(), sealed) else {
             return Ok(None);

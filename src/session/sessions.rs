@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::seal::SealKey;
 use crate::base::{Error, ErrorKind, Level, Principal, Version, fingerprint};
-use crate::protocol::{ClientCapabilities, Message, RawId, id};
+use crate::protocol::{ClientCapabilities, ClientInfo, Message, RawId, id};
 use crate::store::Store;
 
 use super::facts::{Facts, seconds};
@@ -70,6 +70,7 @@ pub struct Session {
     facts: Facts,
     /// Whether an earlier process opened it.
     inherited: bool,
+    client: Arc<ClientInfo>,
     /// The level of `logging/setLevel` plus one; 0 while the client has not asked.
     log_level: AtomicU8,
     calls: Mutex<Vec<(RawId, Arc<Notify>)>>,
@@ -238,10 +239,12 @@ impl Sessions {
         if live.len() >= self.0.cap.load(Ordering::Relaxed) {
             self.make_room(&mut live)?;
         }
+        let client = ClientInfo { name: facts.client_name.clone(), version: facts.client_version.clone() };
         let session = Arc::new(Session {
             id: Arc::clone(&id),
             facts,
             inherited,
+            client: Arc::new(client),
             log_level: AtomicU8::new(0),
             calls: Mutex::default(),
             streams: AtomicU32::new(0),
@@ -284,6 +287,11 @@ impl Session {
     /// The id, for `Mcp-Session-Id`.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// What its client has said of itself.
+    pub fn client(&self) -> &Arc<ClientInfo> {
+        &self.client
     }
 
     /// The version agreed on.

@@ -9,10 +9,11 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use super::fault::{OpenError, Unavailable};
 use super::owner::{Ask, Owner, Reply};
 use super::rows::{EraVerdict, Revocation, StoredCatalog, Write};
+use super::schema::LAYOUT;
 use crate::base::Era;
+use crate::sqlite::{OpenError, Unavailable};
 
 /// The database's name in the data directory.
 pub(super) const FILE_NAME: &str = "trunkline.db";
@@ -188,13 +189,17 @@ impl Store {
     async fn ask<T>(&self, ask: impl FnOnce(Reply<T>) -> Ask) -> Result<T, Unavailable> {
         let (reply, answer) = oneshot::channel();
         let exchange = async {
-            let closed = || Unavailable { reason: "it has been shut down".to_owned() };
+            let closed = || unavailable("it has been shut down".to_owned());
             self.asks.send(ask(reply)).await.map_err(|_| closed())?;
             answer.await.map_err(|_| closed())?
         };
-        let late = |_| Unavailable { reason: format!("the disk gave no answer within {ANSWER_WAIT:?}") };
+        let late = |_| unavailable(format!("the disk gave no answer within {ANSWER_WAIT:?}"));
         timeout(ANSWER_WAIT, exchange).await.map_err(late)?
     }
+}
+
+fn unavailable(reason: String) -> Unavailable {
+    Unavailable { name: LAYOUT.name, reason }
 }
 
 impl Drops {

@@ -17,11 +17,8 @@
 //!
 //! It never interprets what it keeps, and never holds a credential: session ids come hashed.
 
-mod aside;
 mod examine;
-mod fault;
 mod handle;
-mod health;
 mod owner;
 mod rows;
 mod schema;
@@ -29,6 +26,5 @@ mod schema;
 mod tests;
 
 pub use examine::examine;
-pub use fault::{OpenError, Unavailable};
 pub use handle::{Options, State, Store};
 pub use rows::{EraVerdict, Revocation, StoredCatalog};

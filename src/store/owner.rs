@@ -7,9 +7,7 @@
 //! their own; before one is answered, the changes that were queued before it are written, so that a caller
 //! reads what it wrote.
 //!
-//! Every fault has one of three consequences. *Damaged*: the file is moved aside and the same work is done on
-//! a new one. *Hindered*: wait with backoff, then try again on a new connection (a connection that was opened
-//! on a read-only disk stays read-only). *Refused*: give up until a restart. While hindered, questions are
+//! What goes wrong with the file is [`Tended`]'s; here it decides what is done next. While hindered, questions are
 //! answered from the old connection if it still reads, and never wait for the next attempt.
 
 use std::path::PathBuf;
@@ -20,22 +18,15 @@ use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
-use super::aside;
-use super::fault::{Fault, Hindrance, OpenError, Unavailable};
 use super::handle::{Drops, Queued, State};
-use super::health::Health;
 use super::rows::{self, EraVerdict, Question, Revocation, StoredCatalog};
-use super::schema;
-use crate::base::random;
+use super::schema::LAYOUT;
+use crate::sqlite::{Fault, Health, OpenError, Tended, Unavailable, Verdict};
 
 /// Changes in one transaction. Larger batches gain nothing: at 1,000 the cost of the commit is shared out.
 const BATCH_LEN: usize = 1_000;
 /// How often expired rows are deleted.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
-/// Damaged files that one process moves aside. A disk that damages every new file would fill up with them;
-/// after this many the fault counts as a hindrance.
-const MAX_ASIDE: u32 = 3;
-
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Unavailable>>;
 
 /// What a handle may ask for.
@@ -47,26 +38,14 @@ pub(super) enum Ask {
     Shutdown { reply: Reply<()> },
 }
 
-/// How far the connection is.
-enum Link {
-    Closed,
-    /// Found to be for us, unchanged so far.
-    Seen(SqliteConnection),
-    /// Brought to today's layout.
-    Ready(SqliteConnection),
-}
-
 pub(super) struct Owner {
-    path: PathBuf,
+    database: Tended,
     queued: mpsc::Receiver<Queued>,
     asked: mpsc::Receiver<Ask>,
     state: watch::Sender<State>,
     drops: Arc<Drops>,
-    health: Health,
-    link: Link,
     batch: Vec<Queued>,
     prune_due: bool,
-    moved_aside: u32,
 }
 
 enum Next {
@@ -84,16 +63,16 @@ impl Owner {
         state: watch::Sender<State>,
         drops: Arc<Drops>,
     ) -> Owner {
-        let (health, link, batch) = (Health::Good, Link::Closed, Vec::with_capacity(BATCH_LEN));
-        Owner { path, queued, asked, state, drops, health, link, batch, prune_due: true, moved_aside: 0 }
+        let database = Tended::new(&LAYOUT, path);
+        Owner { database, queued, asked, state, drops, batch: Vec::with_capacity(BATCH_LEN), prune_due: true }
     }
 
     /// Works until the last handle is gone or one of them says so. `looked` hears whether the file is for us.
     pub async fn run(mut self, looked: oneshot::Sender<Result<(), OpenError>>) {
-        if let Err(fault) = self.connect().await {
+        if let Err(fault) = self.database.connect().await {
             self.suffer(fault).await;
         }
-        let refusal = match &self.health {
+        let refusal = match self.database.health() {
             Health::Refused(refusal) => Err(refusal.clone()),
             _ => Ok(()),
         };
@@ -110,7 +89,7 @@ impl Owner {
                     self.work().await;
                 }
                 Next::Retry => {
-                    self.disconnect().await;
+                    self.database.disconnect().await;
                     self.work().await;
                 }
                 Next::Write => self.work().await,
@@ -128,9 +107,9 @@ impl Owner {
     }
 
     async fn next(&mut self, prune: &mut Interval) -> Next {
-        let retry_at = self.health.retry_at();
-        let good = matches!(self.health, Health::Good);
-        let refused = matches!(self.health, Health::Refused(_));
+        let retry_at = self.database.health().retry_at();
+        let good = self.database.is_good();
+        let refused = matches!(self.database.health(), Health::Refused(_));
         tokio::select! {
             biased;
             _ = prune.tick(), if good => Next::Prune,
@@ -143,7 +122,7 @@ impl Owner {
 
     /// Does what there is to do; what goes wrong decides what `next` waits for.
     async fn work(&mut self) {
-        if let Health::Refused(_) = self.health {
+        if let Health::Refused(_) = self.database.health() {
             self.batch.clear();
             return;
         }
@@ -156,15 +135,7 @@ impl Owner {
     }
 
     async fn attempt(&mut self) -> Result<(), Fault> {
-        self.connect().await?;
-        if let Link::Seen(conn) = &mut self.link {
-            schema::migrate(conn).await?;
-        }
-        self.link = match std::mem::replace(&mut self.link, Link::Closed) {
-            Link::Seen(conn) | Link::Ready(conn) => Link::Ready(conn),
-            Link::Closed => Link::Closed,
-        };
-        let Link::Ready(conn) = &mut self.link else { return Ok(()) };
+        let conn = self.database.ready().await?;
         if self.prune_due {
             let expired = rows::prune(conn, SystemTime::now()).await?;
             tracing::debug!(expired, "expired revocations deleted");
@@ -177,78 +148,25 @@ impl Owner {
         Ok(())
     }
 
-    async fn connect(&mut self) -> Result<(), Fault> {
-        if let Link::Closed = self.link {
-            let path = self.path.clone();
-            on_disk("create the database", move || aside::prepare(&path)).await?;
-            self.link = Link::Seen(schema::connect(&self.path).await?);
-        }
-        Ok(())
-    }
-
-    async fn disconnect(&mut self) {
-        if let Link::Seen(conn) | Link::Ready(conn) = std::mem::replace(&mut self.link, Link::Closed)
-            && let Err(error) = conn.close().await
-        {
-            tracing::debug!(%error, "closing the store's connection");
-        }
-    }
-
     /// Takes in a fault. True if the work can be tried again at once.
     async fn suffer(&mut self, fault: Fault) -> bool {
-        match fault {
-            Fault::Damaged(how) => match self.start_afresh(&how).await {
-                Ok(()) => return true,
-                Err(fault) => self.hinder(fault),
-            },
-            Fault::Refused(refusal) => {
-                tracing::error!(error = %refusal, "the store is refused; nothing is kept until a restart");
+        let verdict = self.database.suffer(fault).await;
+        match (verdict, self.database.health()) {
+            // What is in the new file is not old enough to be pruned.
+            (Verdict::Afresh, _) => self.prune_due = false,
+            (_, Health::Refused(refusal)) => {
                 self.state.send_replace(State::Refused(refusal.clone()));
-                self.health = Health::Refused(refusal);
             }
-            Fault::Hindered(why) => self.hinder(why),
-        }
-        false
-    }
-
-    async fn start_afresh(&mut self, how: &str) -> Result<(), Hindrance> {
-        self.disconnect().await;
-        if self.moved_aside == MAX_ASIDE {
-            let reason = format!("every new database is damaged at once; check the disk ({how})");
-            return Err(Hindrance { kind: "damaged", reason });
-        }
-        let path = self.path.clone();
-        let moved =
-            on_disk("move the damaged database aside", move || aside::move_aside(&path, SystemTime::now()));
-        match moved.await {
-            Ok(target) => {
-                self.moved_aside += 1;
-                self.prune_due = false;
-                tracing::error!(
-                    error = how, kept_as = %target.display(),
-                    "the store was damaged; an empty one takes its place: server eras are probed again, and \
-                     sessions deleted before now are no longer known as deleted"
-                );
-                Ok(())
+            (Verdict::Wait { news: true }, _) => {
+                self.state.send_replace(State::Unavailable(self.database.why_not()));
             }
-            Err(Fault::Hindered(why)) => Err(why),
-            Err(_) => Ok(()),
+            _ => {}
         }
-    }
-
-    fn hinder(&mut self, why: Hindrance) {
-        if self.health.is_news(&why) {
-            tracing::error!(path = %self.path.display(), reason = %why.reason, "the store is unavailable; serving goes on");
-            self.state.send_replace(State::Unavailable(Unavailable { reason: why.reason.clone() }));
-        }
-        self.health = self.health.hindered_by(why, Instant::now(), random::next_u64());
+        verdict == Verdict::Afresh
     }
 
     fn thrive(&mut self) {
-        if let Health::Hindered { .. } = self.health {
-            tracing::info!(path = %self.path.display(), "the store is available again");
-        }
-        self.health = Health::Good;
+        self.database.thrive();
         self.drops.relieved();
         self.state.send_if_modified(|state| {
             let changed = *state != State::Serving;
@@ -260,14 +178,14 @@ impl Owner {
     /// Writes all that is queued at this moment, unless there is trouble already.
     async fn settle(&mut self) -> Result<(), Unavailable> {
         let mut waiting = self.queued.len();
-        while waiting > 0 && matches!(self.health, Health::Good) {
+        while waiting > 0 && self.database.is_good() {
             while self.batch.len() < BATCH_LEN && waiting > 0 {
                 waiting -= 1;
                 self.batch.extend(self.queued.try_recv());
             }
             self.work().await;
         }
-        self.health.usable()
+        self.database.usable()
     }
 
     async fn answer(&mut self, ask: Ask) {
@@ -283,15 +201,13 @@ impl Owner {
     /// Reads, and reads once more from the empty database if the first one turns out to be damaged.
     async fn read<Q: Question>(&mut self, question: Q) -> Result<Q::Answer, Unavailable> {
         loop {
-            let (Link::Seen(conn) | Link::Ready(conn)) = &mut self.link else {
-                return Err(self.health.why_not());
-            };
+            let Some(conn) = self.database.as_it_is() else { return Err(self.database.why_not()) };
             let fault = match question.put(conn).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => Fault::from(error),
             };
             if !self.suffer(fault).await {
-                return Err(self.health.why_not());
+                return Err(self.database.why_not());
             }
             self.work().await;
         }
@@ -299,9 +215,9 @@ impl Owner {
 
     async fn close(&mut self) -> Result<(), Unavailable> {
         self.queued.close();
-        if matches!(self.health, Health::Hindered { .. }) {
+        if matches!(self.database.health(), Health::Hindered { .. }) {
             // One last attempt, whatever the schedule says.
-            self.disconnect().await;
+            self.database.disconnect().await;
             self.work().await;
         }
         let result = self.settle().await;
@@ -309,7 +225,7 @@ impl Owner {
         if lost > 0 {
             tracing::warn!(lost, "the store was closed before its last changes could be written");
         }
-        self.disconnect().await;
+        self.database.disconnect().await;
         self.state.send_replace(State::Closed);
         result
     }
@@ -323,76 +239,4 @@ async fn commit(conn: &mut SqliteConnection, batch: &[Queued]) -> sqlx::Result<(
         queued.write.execute(&mut transaction, now).await?;
     }
     transaction.commit().await
-}
-
-/// Runs a short piece of file work where it may block.
-async fn on_disk<T: Send + 'static>(
-    doing: &'static str,
-    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-) -> Result<T, Fault> {
-    let done =
-        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-    done.map_err(|error| Fault::in_folder(doing, &error))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write;
-    use std::sync::Mutex;
-
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl Log {
-        fn lines(&self) -> Vec<String> {
-            String::from_utf8(self.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
-        }
-    }
-
-    impl Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn owner() -> Owner {
-        let (_, queued) = mpsc::channel(1);
-        let (_, asked) = mpsc::channel(1);
-        Owner::new(
-            PathBuf::from("trunkline.db"),
-            queued,
-            asked,
-            watch::channel(State::Opening).0,
-            Arc::default(),
-        )
-    }
-
-    fn trouble(kind: &'static str) -> Hindrance {
-        Hindrance { kind, reason: format!("it is {kind}") }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn trouble_is_logged_when_it_begins_when_it_changes_and_when_it_ends() {
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber =
-            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        let _installed = tracing::subscriber::set_default(subscriber);
-        let mut owner = owner();
-        for kind in ["locked", "locked", "locked", "full", "full"] {
-            owner.hinder(trouble(kind));
-        }
-        owner.thrive();
-        owner.thrive();
-        let lines = log.lines();
-        assert_eq!(lines.len(), 3, "{lines:#?}");
-        assert!(lines[0].contains("it is locked") && lines[0].contains("unavailable"), "{lines:#?}");
-        assert!(lines[1].contains("it is full") && lines[1].contains("unavailable"), "{lines:#?}");
-        assert!(lines[2].contains("available again"), "{lines:#?}");
-    }
 }

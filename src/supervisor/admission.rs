@@ -22,6 +22,7 @@ pub struct Admission {
     pub live: Arc<Live>,
     shared: Arc<Shared>,
     ticket: Option<Ticket>,
+    probe: bool,
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -37,7 +38,18 @@ impl Admission {
         ticket: Ticket,
         permit: OwnedSemaphorePermit,
     ) -> Admission {
-        Admission { live, shared: Arc::clone(shared), ticket: Some(ticket), permit: Some(permit) }
+        Admission {
+            live,
+            shared: Arc::clone(shared),
+            probe: ticket.probe,
+            ticket: Some(ticket),
+            permit: Some(permit),
+        }
+    }
+
+    /// What the breaker was when it let the call in.
+    pub fn breaker(&self) -> &'static str {
+        if self.probe { BreakerState::HalfOpen.as_str() } else { BreakerState::Closed.as_str() }
     }
 
     /// The server answered, be it with an error of its own.

@@ -47,6 +47,8 @@ enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
     epoch: u64,
+    /// Whether it was given out to try.
+    pub probe: bool,
 }
 
 /// A call that is not let through, and how long it makes no sense to try again.
@@ -98,7 +100,7 @@ impl Breaker {
             }
             *probes += 1;
         }
-        Ok(Ticket { epoch: self.epoch })
+        Ok(Ticket { epoch: self.epoch, probe: matches!(self.phase, Phase::HalfOpen { .. }) })
     }
 
     /// The refusal that a call would get now.

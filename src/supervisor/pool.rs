@@ -23,6 +23,15 @@ pub struct SessionKey {
     pub inherited: bool,
 }
 
+impl SessionKey {
+    /// What stands for the session where people look: the beginning of the fingerprint.
+    pub fn short(&self) -> u64 {
+        let mut short = [0; 8];
+        short.iter_mut().zip(self.id).for_each(|(to, from)| *to = from);
+        u64::from_be_bytes(short)
+    }
+}
+
 /// Who makes a call, as far as it matters to whom a link belongs.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller<'a> {

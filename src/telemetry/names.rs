@@ -180,6 +180,10 @@ metrics_table! {
     STORE_DROPPED_WRITES = Metric::counter_of(
         "trunkline_store_dropped_writes_total", &[],
         "Changes that were not kept because the store's queue was full or closed.");
+    /// Calls without a row.
+    ACTIVITY_DROPPED_ROWS = Metric::counter_of(
+        "trunkline_activity_dropped_rows_total", &[],
+        "Calls that the activity log does not hold because its queue was full or its file could not be written.");
     /// Log lines that were lost.
     LOG_DROPPED_LINES = Metric::counter_of(
         "trunkline_log_dropped_lines_total", &[],

@@ -109,7 +109,9 @@ impl Outcome {
         }
     }
 
-    const fn as_str(self) -> &'static str {
+    /// The word for it, in metrics and in the activity log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Outcome::Ok => "ok",
             Outcome::UpstreamError => "upstream_error",

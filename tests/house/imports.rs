@@ -8,9 +8,9 @@ use super::tree::{Breach, File, Tree};
 /// The floors, lowest first. A room may use the rooms of lower floors and itself, and no other of its own floor.
 const FLOORS: [&[&str]; 13] = [
     &["base", "platform"],
-    &["protocol", "config"],
+    &["protocol", "config", "sqlite"],
     &["store", "telemetry"],
-    &["upstream"],
+    &["upstream", "activity"],
     &["supervisor"],
     &["catalog", "enhance"],
     &["router"],

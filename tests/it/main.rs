@@ -10,6 +10,7 @@
 
 mod support;
 
+mod activity;
 mod batches;
 mod browser;
 mod caching;

@@ -12,6 +12,12 @@ pub(super) const ROWS: &[KeyDoc] = &[
         "How long a call may take however much progress it reports.",
     ),
     key(
+        "defaults.capture",
+        Choice(CAPTURES),
+        Value("none"),
+        "Of which calls the messages are kept in the activity log.",
+    ),
+    key(
         "defaults.start",
         Choice(STARTS),
         Value("eager"),

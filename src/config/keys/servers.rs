@@ -137,6 +137,12 @@ pub(super) const ROWS: &[KeyDoc] = &[
         Inherited,
         "How long a client may take to answer a question of the server.",
     ),
+    key(
+        "servers.*.capture",
+        Choice(CAPTURES),
+        Inherited,
+        "Of which calls the messages are kept in the activity log.",
+    ),
     key("servers.*.tools.allow", List, Value("[]"), "Patterns of the tools to offer; empty means all."),
     key(
         "servers.*.tools.deny",

@@ -55,5 +55,6 @@ fn the_example_shows_every_key_of_the_daemon_with_its_default() {
     shown.gateway.workers = built_in.gateway.workers;
     assert_eq!(shown.gateway, built_in.gateway);
     shown.servers[0].name = built_in.servers[0].name.clone();
+    assert_eq!(shown.activity, built_in.activity);
     assert_eq!(shown.servers[0], built_in.servers[0]);
 }

@@ -16,6 +16,9 @@ const BASE: &str =
 macro_rules! of_gateway {
     ($($field:tt)+) => { |config| format!("{:?}", config.gateway.$($field)+) };
 }
+macro_rules! of_activity {
+    ($($field:tt)+) => { |config| format!("{:?}", config.activity.$($field)+) };
+}
 macro_rules! of_child {
     ($($field:tt)+) => { |config| format!("{:?}", config.servers[0].$($field)+) };
 }
@@ -89,6 +92,14 @@ const ROWS: &[Row] = &[
     ("gateway.replay.poll_after", "\"1m\"", of_gateway!(replay.poll_after), "Some(60s)"),
     ("gateway.log.filter", "\"warn,trunkline=debug\"", of_gateway!(log.filter), "\"warn,trunkline=debug\""),
     ("gateway.log.format", "\"json\"", of_gateway!(log.format), "Json"),
+    ("activity.enabled", "false", of_activity!(enabled), "false"),
+    ("activity.queue", "500", of_activity!(queue), "500"),
+    ("activity.window", "\"1s\"", of_activity!(window), "1s"),
+    ("activity.keep", "\"7d\"", of_activity!(keep), "604800s"),
+    ("activity.max_size", "\"2MiB\"", of_activity!(max_size), "2097152"),
+    ("activity.capture_limit", "100", of_activity!(capture_limit), "100"),
+    ("defaults.capture", "\"errors\"", of_child!(capture), "Errors"),
+    ("servers.a.capture", "\"all\"", of_child!(capture), "All"),
     ("defaults.protocol", "\"modern\"", of_child!(protocol), "Modern"),
     ("defaults.call_timeout", "\"1m\"", of_child!(call_timeout), "60s"),
     ("defaults.max_call_time", "\"1m\"", of_child!(max_call_time), "60s"),

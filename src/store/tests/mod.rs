@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::base::Era;
+use crate::sqlite::OpenError;
 
 /// Far more than anything here takes; only a test that would hang meets it.
 const LONG: Duration = Duration::from_secs(60);

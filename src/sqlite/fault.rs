@@ -32,17 +32,19 @@ pub enum OpenError {
     },
 }
 
-/// The store cannot do this now. The gateway serves on; the store goes on trying.
+/// The database cannot do this now. The gateway serves on, and goes on trying.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the store is unavailable: {reason}")]
+#[error("{name} is unavailable: {reason}")]
 pub struct Unavailable {
+    /// Which database it is.
+    pub name: &'static str,
     /// Why, in words for an operator.
     pub reason: String,
 }
 
 /// What an operation on the file ended with.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub enum Fault {
     /// The file's content is broken: it is moved aside.
     Damaged(String),
     /// The file is whole but not for us: it stays untouched, and we do without.
@@ -53,7 +55,7 @@ pub(super) enum Fault {
 
 /// Why the file cannot be used at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Hindrance {
+pub struct Hindrance {
     /// Tells one kind of trouble from another, so that only a change is logged.
     pub kind: &'static str,
     /// Words for an operator.

@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
+
+use crate::base::utc;
 
 /// What SQLite puts beside a database in WAL mode. A damaged database keeps its own, for whoever repairs it,
 /// and a new one must never meet them.
@@ -32,7 +34,7 @@ pub(super) fn prepare(path: &Path) -> io::Result<()> {
 
 /// Renames the database to `<name>.corrupt-<time>`, its companions with it, and answers the new name.
 pub(super) fn move_aside(path: &Path, now: SystemTime) -> io::Result<PathBuf> {
-    let stamp = utc_stamp(now);
+    let stamp = utc::stamp(now);
     let mut target = suffixed(path, &format!(".corrupt-{stamp}"));
     let mut again = 1;
     while target.try_exists()? {
@@ -60,43 +62,10 @@ fn suffixed(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// `20260728T093000Z`: sorts by time and is a valid file name everywhere.
-fn utc_stamp(time: SystemTime) -> String {
-    const DAY: u64 = 86_400;
-    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (year, month, day) = civil_date(seconds / DAY);
-    let (hour, minute, second) = (seconds % DAY / 3_600, seconds % 3_600 / 60, seconds % 60);
-    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
-}
-
-/// Year, month and day of a day counted from 1970-01-01. Source: Howard Hinnant, "chrono-Compatible Low-Level
-/// Date Algorithms", `civil_from_days`; the constants are the days of 400, 100 and 4 years and of a year.
-fn civil_date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468; // from 0000-03-01, so that a leap day ends its year
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn stamps_are_utc_dates() {
-        let stamp = |seconds| utc_stamp(UNIX_EPOCH + Duration::from_secs(seconds));
-        // Each from `date -u -d @<seconds> +%Y%m%dT%H%M%SZ`.
-        assert_eq!(stamp(0), "19700101T000000Z");
-        assert_eq!(stamp(951_782_399), "20000228T235959Z");
-        assert_eq!(stamp(951_782_400), "20000229T000000Z");
-        assert_eq!(stamp(1_785_231_000), "20260728T093000Z");
-        assert_eq!(stamp(4_107_542_400), "21000301T000000Z");
-    }
+    use std::time::UNIX_EPOCH;
 
     #[test]
     fn a_second_damaged_file_in_one_second_does_not_replace_the_first() {

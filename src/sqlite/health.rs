@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::fault::{Hindrance, OpenError, Unavailable};
+use super::fault::{Hindrance, OpenError};
 use crate::base::Backoff;
 
 /// The retry schedule while hindered: a short lock passes in a tick, a full disk is looked at about three times
@@ -12,9 +12,19 @@ use crate::base::Backoff;
 const RETRY: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(30) };
 
 /// What the last work on the database came to.
-pub(super) enum Health {
+pub enum Health {
+    /// It did what it was asked.
     Good,
-    Hindered { why: Hindrance, attempt: u32, retry_at: Instant },
+    /// It is tried again later.
+    Hindered {
+        /// Why it cannot be used.
+        why: Hindrance,
+        /// Failures in a row before this one.
+        attempt: u32,
+        /// When it is tried again.
+        retry_at: Instant,
+    },
+    /// It is not for us, and is left alone.
     Refused(OpenError),
 }
 
@@ -33,6 +43,7 @@ impl Health {
         !matches!(self, Health::Hindered { why, .. } if why.kind == trouble.kind)
     }
 
+    /// When it is tried again.
     pub fn retry_at(&self) -> Option<Instant> {
         match self {
             Health::Hindered { retry_at, .. } => Some(*retry_at),
@@ -40,20 +51,13 @@ impl Health {
         }
     }
 
-    pub fn usable(&self) -> Result<(), Unavailable> {
+    /// Why it cannot be used now.
+    pub fn why_not(&self) -> String {
         match self {
-            Health::Good => Ok(()),
-            _ => Err(self.why_not()),
-        }
-    }
-
-    pub fn why_not(&self) -> Unavailable {
-        let reason = match self {
             Health::Good => "it is not open".to_owned(),
             Health::Hindered { why, .. } => why.reason.clone(),
             Health::Refused(refusal) => refusal.to_string(),
-        };
-        Unavailable { reason }
+        }
     }
 }
 

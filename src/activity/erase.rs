@@ -1,0 +1,87 @@
+//! Taking one principal's rows out of the log, beside the gateway that writes it or without one.
+//!
+//! Rows, payloads, counts and contexts of the principal go, and their bytes are overwritten in the file. A row stays that says
+//! when it was done and how many rows went, and not whose.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection};
+
+use super::context::Contexts;
+use super::gap;
+use super::reader::{ReadError, Reader};
+use super::redact::Redactor;
+use super::rows;
+use crate::base::utc;
+
+/// How long each step waits for the gateway's own transactions, which take milliseconds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Erases the rows of `principal`; answers how many there were.
+///
+/// # Errors
+/// If the file is not there, not of this version, or cannot be written. What was erased until then stays erased; calling
+/// again goes on.
+pub async fn erase(path: &Path, principal: &str) -> Result<u64, ReadError> {
+    // The reader looks whether the file is what it should be.
+    Reader::open(path).await?.close().await;
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("secure_delete", "ON")
+        .thread_name(|_| "activity eraser".into())
+        .disable_statement_logging();
+    let mut conn = options.connect().await?;
+    let erased = erase_in(&mut conn, principal).await;
+    // The write-ahead log still holds what was there before; a reader may keep this from being done at once, and then
+    // the next checkpoint does it.
+    let _ = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut conn).await;
+    let _ = conn.close().await;
+    Ok(erased?)
+}
+
+async fn erase_in(conn: &mut SqliteConnection, principal: &str) -> sqlx::Result<u64> {
+    let mut erased = 0;
+    loop {
+        let slots = "SELECT DISTINCT slot FROM tally WHERE context IN (SELECT id FROM context WHERE principal = ?) LIMIT ?";
+        let slots: Vec<i64> =
+            sqlx::query_scalar(slots).bind(principal).bind(STEP_SLOTS).fetch_all(&mut *conn).await?;
+        if slots.is_empty() {
+            break;
+        }
+        erased += erase_slots(conn, principal, &slots).await?;
+    }
+    sqlx::query("DELETE FROM context WHERE principal = ?").bind(principal).execute(&mut *conn).await?;
+    if erased > 0 {
+        let note = gap::row(gap::ERASED, utc::micros(SystemTime::now()), Some(erased));
+        rows::commit(conn, &mut Contexts::default(), &[&note], &Redactor::default()).await?;
+    }
+    Ok(erased)
+}
+
+/// Slots that are cleared in one transaction.
+const STEP_SLOTS: i64 = 32;
+
+async fn erase_slots(conn: &mut SqliteConnection, principal: &str, slots: &[i64]) -> sqlx::Result<u64> {
+    let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
+    let mut erased = 0;
+    let mine = "context IN (SELECT id FROM context WHERE principal = ?)";
+    for slot in slots {
+        let bounds = super::tally::bounds(*slot);
+        let payloads = format!(
+            "DELETE FROM payload WHERE id IN (SELECT id FROM call WHERE id >= ? AND id < ? AND {mine})"
+        );
+        let calls = format!("DELETE FROM call WHERE id >= ? AND id < ? AND {mine}");
+        for (sql, counts) in [(payloads, false), (calls, true)] {
+            let gone = sqlx::query(AssertSqlSafe(sql)).bind(bounds.0).bind(bounds.1).bind(principal);
+            let gone = gone.execute(&mut *transaction).await?.rows_affected();
+            erased += if counts { gone } else { 0 };
+        }
+        let tallies = format!("DELETE FROM tally WHERE slot = ? AND {mine}");
+        sqlx::query(AssertSqlSafe(tallies)).bind(slot).bind(principal).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await?;
+    Ok(erased)
+}

@@ -1,0 +1,231 @@
+//! Reading the log: beside the gateway that writes it, or without one.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, QueryBuilder, Sqlite, SqliteConnection};
+
+use super::filter::{Cursor, Filter};
+use super::record::{COLUMNS, Record};
+use super::schema::LAYOUT;
+use super::tally::slot;
+
+/// Why nothing can be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Nothing has been recorded yet, or it is kept elsewhere.
+    #[error(
+        "there is no activity log at {path}: nothing has been recorded there, or `activity.enabled` is false",
+        path = path.display()
+    )]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The file is of another version, or no activity log.
+    #[error(
+        "{path} is not an activity log of this version (it has version {found}, this Trunkline reads {known}): use the \
+         release that wrote it, or start this one once so that it brings the file up to date",
+        path = path.display()
+    )]
+    Layout {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The version that this build reads.
+        known: usize,
+    },
+    /// The database says no.
+    #[error("the activity log cannot be read: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// A part of the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// What was found, in the order that was asked for.
+    pub records: Vec<Record>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<Cursor>,
+}
+
+/// A connection that reads and cannot write.
+pub struct Reader {
+    conn: SqliteConnection,
+}
+
+/// How long a reader waits for a lock: longer than any of the writer's transactions.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// Slots up to which a selection is read slot by slot. A selection with more is dense enough that its rows are soon met
+/// among all others.
+const SPARSE: i64 = 20_000;
+/// Contexts that are named in a query by their numbers; more are left to a subquery.
+const NAMED_CONTEXTS: usize = 500;
+
+impl Reader {
+    /// Opens the file.
+    ///
+    /// # Errors
+    /// If it is not there, or not of this version.
+    pub async fn open(path: &Path) -> Result<Reader, ReadError> {
+        if !tokio::fs::try_exists(path).await.unwrap_or(false) {
+            return Err(ReadError::Missing { path: path.to_owned() });
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .read_only(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .thread_name(|_| "activity reader".into())
+            .disable_statement_logging();
+        let mut conn = options.connect().await?;
+        let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut conn).await?;
+        let owner: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut conn).await?;
+        let known = LAYOUT.migrations.len();
+        if owner != LAYOUT.application_id || usize::try_from(found) != Ok(known) {
+            let _ = conn.close().await;
+            return Err(ReadError::Layout { path: path.to_owned(), found, known });
+        }
+        Ok(Reader { conn })
+    }
+
+    /// At most `limit` records before a cursor, or of the end of the log, the newest first.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub async fn page(
+        &mut self,
+        filter: &Filter,
+        limit: usize,
+        before: Option<Cursor>,
+    ) -> Result<Page, ReadError> {
+        let low = filter.since.unwrap_or(0);
+        let high = before.map_or(i64::MAX, |cursor| cursor.0).min(filter.until.unwrap_or(i64::MAX));
+        let wanted = Wanted::of(&mut self.conn, filter).await?;
+        let mut records = Vec::new();
+        let slots = match &wanted {
+            Wanted::None => return Ok(Page { records, next: None }),
+            Wanted::Some { sparse: true, .. } if !filter.selects_rows() => {
+                wanted.slots(&mut self.conn, low, high).await?
+            }
+            _ => vec![(low, high)],
+        };
+        for (first, last) in slots {
+            let missing = limit.saturating_sub(records.len());
+            if missing == 0 {
+                break;
+            }
+            let range = (first.max(low), last.min(high));
+            records.extend(wanted.rows(&mut self.conn, filter, range, missing, "DESC").await?);
+        }
+        let next = records.last().filter(|_| records.len() == limit).map(Record::cursor);
+        Ok(Page { records, next })
+    }
+
+    /// At most `limit` records after a cursor, the oldest first: for whoever follows along.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub async fn after(&mut self, filter: &Filter, limit: usize, after: Cursor) -> Result<Page, ReadError> {
+        let wanted = Wanted::of(&mut self.conn, filter).await?;
+        if let Wanted::None = wanted {
+            return Ok(Page { records: Vec::new(), next: None });
+        }
+        let range =
+            (filter.since.unwrap_or(0).max(after.0.saturating_add(1)), filter.until.unwrap_or(i64::MAX));
+        let records = wanted.rows(&mut self.conn, filter, range, limit, "ASC").await?;
+        let next = records.last().filter(|_| records.len() == limit).map(Record::cursor);
+        Ok(Page { records, next })
+    }
+
+    /// The place of the newest record; [`Cursor::START`] if there is none.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub async fn newest(&mut self) -> Result<Cursor, ReadError> {
+        let last: Option<i64> =
+            sqlx::query_scalar("SELECT max(id) FROM call").fetch_one(&mut self.conn).await?;
+        Ok(last.map_or(Cursor::START, Cursor))
+    }
+
+    pub(super) fn conn(&mut self) -> &mut SqliteConnection {
+        &mut self.conn
+    }
+
+    /// Closes the file.
+    pub async fn close(self) {
+        let _ = self.conn.close().await;
+    }
+}
+
+/// The contexts that a filter selects.
+enum Wanted {
+    /// All.
+    All,
+    /// These, named by numbers or by a subquery; `sparse` if they have few slots.
+    Some { list: Option<String>, sparse: bool },
+    /// None.
+    None,
+}
+
+impl Wanted {
+    async fn of(conn: &mut SqliteConnection, filter: &Filter) -> sqlx::Result<Wanted> {
+        if !filter.selects_contexts() {
+            return Ok(Wanted::All);
+        }
+        let mut query = QueryBuilder::new("SELECT id FROM context WHERE 1");
+        filter.on_context(&mut query);
+        let numbers: Vec<i64> = query.build_query_scalar().fetch_all(&mut *conn).await?;
+        if numbers.is_empty() {
+            return Ok(Wanted::None);
+        }
+        if numbers.len() > NAMED_CONTEXTS {
+            return Ok(Wanted::Some { list: None, sparse: false });
+        }
+        let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
+        let list = numbers.join(",");
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM tally WHERE context IN ({list}) LIMIT {})",
+            SPARSE + 1
+        );
+        let slots: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(conn).await?;
+        Ok(Wanted::Some { list: Some(list), sparse: slots <= SPARSE })
+    }
+
+    /// The stretches of ids in which the contexts have calls, the newest first.
+    async fn slots(&self, conn: &mut SqliteConnection, low: i64, high: i64) -> sqlx::Result<Vec<(i64, i64)>> {
+        let Wanted::Some { list: Some(list), .. } = self else { return Ok(vec![(low, high)]) };
+        let sql = format!(
+            "SELECT min(first), max(last) + 1 FROM tally WHERE context IN ({list}) AND slot BETWEEN ? AND ? \
+             GROUP BY slot ORDER BY slot DESC"
+        );
+        sqlx::query_as(AssertSqlSafe(sql)).bind(slot(low)).bind(slot(high)).fetch_all(conn).await
+    }
+
+    async fn rows(
+        &self,
+        conn: &mut SqliteConnection,
+        filter: &Filter,
+        (low, high): (i64, i64),
+        limit: usize,
+        order: &str,
+    ) -> sqlx::Result<Vec<Record>> {
+        let mut query: QueryBuilder<Sqlite> = QueryBuilder::new("SELECT ");
+        // A cross join keeps the order of the loops: rows by id outside, which is the order that is wanted.
+        query.push(COLUMNS).push(" FROM call CROSS JOIN context ON context.id = call.context");
+        query.push(" LEFT JOIN payload ON payload.id = call.id WHERE call.id >= ");
+        query.push_bind(low).push(" AND call.id < ").push_bind(high);
+        match self {
+            Wanted::Some { list: Some(list), .. } => {
+                query.push(" AND call.context IN (").push(list).push(")");
+            }
+            Wanted::Some { list: None, .. } => filter.on_context(&mut query),
+            Wanted::All | Wanted::None => {}
+        }
+        filter.on_call(&mut query);
+        query.push(" ORDER BY call.id ").push(order).push(" LIMIT ");
+        query.push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        query.build().fetch_all(conn).await?.iter().map(Record::read).collect()
+    }
+}

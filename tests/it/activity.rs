@@ -1,0 +1,185 @@
+//! The activity log of a real gateway: every call has its row, and the command shows it.
+
+use std::process::Command;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::servers::PROGRAM;
+use crate::support::{Gateway, Legacy, Modern, eventually, scripted};
+
+/// What `trunkline activity` prints, as JSON, the oldest first.
+fn activity(gateway: &Gateway, arguments: &[&str]) -> Vec<Value> {
+    let mut command = Command::new(PROGRAM);
+    command.arg("activity").arg("--config").arg(gateway.folder().join("gateway.toml"));
+    command.arg("--data-dir").arg(gateway.folder().join("data")).arg("--json").args(arguments);
+    let output = command.output().expect("run");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[tokio::test]
+async fn every_call_of_either_era_has_a_row_that_says_how_it_went() {
+    let mut gateway = Gateway::start(&(scripted("s", &[]) + "call_timeout = \"300ms\"\n")).await;
+    let legacy = Legacy::open(&gateway, "/mcp").await;
+    let modern = Modern::new(&gateway, "/mcp/s");
+    legacy.call("s__echo", json!({ "message": "x" })).await;
+    modern.call("echo", json!({ "message": "x" })).await;
+    legacy.request("tools/list", json!({})).await;
+    legacy.call("s__sleep", json!({ "ms": 60_000 })).await;
+    legacy.call("nowhere__echo", json!({})).await;
+    gateway.signal(Signal::TERM);
+    gateway.ended().await;
+
+    let rows = activity(&gateway, &[]);
+    let brief = |row: &Value| {
+        let word = |key: &str| row[key].as_str().unwrap_or("-").to_owned();
+        format!(
+            "{} {} {} {} {} {}",
+            word("era"),
+            word("endpoint"),
+            word("server"),
+            word("method"),
+            word("name"),
+            word("outcome")
+        )
+    };
+    let found: Vec<String> = rows.iter().map(brief).collect();
+    assert_eq!(
+        found,
+        [
+            "legacy - s tools/call echo ok",
+            "modern s s tools/call echo ok",
+            "legacy - - tools/list - ok",
+            "legacy - s tools/call sleep timeout",
+            "legacy - - tools/call nowhere__echo invalid_params",
+        ]
+    );
+    for row in &rows {
+        assert_eq!((&row["client"], &row["client_version"]), (&json!("it"), &json!("1")), "{row}");
+        assert_eq!((&row["principal"], &row["request"]), (&json!("anonymous"), &json!("1")), "{row}");
+        assert!(row["bytes_in"].as_u64() > Some(40) && row["bytes_out"].as_u64() > Some(40), "{row}");
+        assert_eq!(row["session"].is_string(), row["era"] == "legacy", "{row}");
+        assert!(!row.to_string().contains(&legacy.session), "the session's id is no part of a row");
+    }
+    let echo = &rows[0];
+    assert_eq!(
+        (&echo["generation"], &echo["breaker"], &echo["code"]),
+        (&json!(1), &json!("closed"), &Value::Null)
+    );
+    let parts = echo["queue_us"].as_u64().unwrap() + echo["upstream_us"].as_u64().unwrap();
+    assert!(parts <= echo["total_us"].as_u64().unwrap() + 2, "{echo}");
+    assert_eq!((&rows[3]["code"], &rows[3]["cancelled_by"]), (&json!(-31504), &json!("deadline")));
+    assert!(rows[3]["total_us"].as_u64() >= Some(300_000), "{}", rows[3]);
+    assert_eq!(activity(&gateway, &["--errors"]).len(), 2);
+    assert_eq!(activity(&gateway, &["--slow", "300ms"]).len(), 1);
+    assert_eq!(activity(&gateway, &["--server", "s", "--tool", "echo", "--since", "1h"]).len(), 2);
+    assert_eq!(activity(&gateway, &["--limit", "1"]), rows[4..]);
+    let stats = activity(&gateway, &["--stats", "tool"]);
+    let echo = stats.iter().find(|stat| stat["key"] == "s echo").expect("a figure");
+    assert_eq!((&echo["calls"], &echo["errors"]), (&json!(2), &json!(0)));
+}
+
+#[tokio::test]
+async fn the_log_can_be_read_while_the_gateway_writes_it() {
+    let gateway = Gateway::start(&scripted("s", &[])).await;
+    let client = Legacy::open(&gateway, "/mcp").await;
+    client.call("s__echo", json!({ "message": "x" })).await;
+    eventually("the row is on file", || async {
+        let rows = activity(&gateway, &["--client", "it"]);
+        (rows.len() == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_call_that_its_client_withdraws_says_so() {
+    let mut gateway = Gateway::start(&scripted("s", &[])).await;
+    let client = Legacy::open(&gateway, "/mcp").await;
+    let call = {
+        let client = client.clone();
+        tokio::spawn(async move { client.call("s__sleep", json!({ "ms": 60_000 })).await })
+    };
+    gateway.in_flight(1).await;
+    client.notify("notifications/cancelled", json!({ "requestId": 1 })).await;
+    call.await.unwrap();
+    let modern = Modern::new(&gateway, "/mcp");
+    let body =
+        Modern::body(&json!(2), "tools/call", json!({ "name": "s__sleep", "arguments": { "ms": 60_000 } }));
+    let left = tokio::spawn(async move { modern.post(&body).await.whole().await });
+    gateway.in_flight(1).await;
+    left.abort();
+    gateway.in_flight(0).await;
+    gateway.signal(Signal::TERM);
+    gateway.ended().await;
+    let rows = activity(&gateway, &["--tool", "sleep"]);
+    let ends: Vec<(&str, &str)> = rows
+        .iter()
+        .map(|row| (row["outcome"].as_str().unwrap(), row["cancelled_by"].as_str().unwrap()))
+        .collect();
+    assert_eq!(ends, [("cancelled", "client"), ("cancelled", "disconnect")]);
+}
+
+#[tokio::test]
+async fn a_gateway_without_the_log_keeps_no_file() {
+    let mut gateway =
+        Gateway::start(&("[activity]\nenabled = false\n".to_owned() + &scripted("s", &[]))).await;
+    Legacy::open(&gateway, "/mcp").await.call("s__echo", json!({ "message": "x" })).await;
+    gateway.signal(Signal::TERM);
+    gateway.ended().await;
+    assert!(!gateway.folder().join("data/activity.db").exists());
+}
+
+#[tokio::test]
+async fn the_messages_of_a_failed_call_are_kept_where_it_is_asked_for_and_without_secrets() {
+    let config = scripted("s", &[])
+        + "capture = \"errors\"\nenv = { KEY = \"canary-5f3a9c\" }\n"
+        + &scripted("t", &[]);
+    let mut gateway = Gateway::start(&config).await;
+    let client = Legacy::open(&gateway, "/mcp").await;
+    let told = json!({ "code": -32000, "password": "canary-7d21", "message": "the key is canary-5f3a9c" });
+    for tool in ["s__refuse", "t__refuse", "s__echo"] {
+        client.call(tool, told.clone()).await;
+    }
+    gateway.signal(Signal::TERM);
+    gateway.ended().await;
+    let rows = activity(&gateway, &[]);
+    assert!(rows[1]["payload"].is_null() && rows[2]["payload"].is_null(), "{rows:?}");
+    let request = rows[0]["payload"]["request"].as_str().unwrap();
+    assert!(request.contains(r#""password":"***""#) && request.contains("the key is ***"), "{request}");
+    assert!(rows[0]["payload"]["reply"].as_str().unwrap().contains("-32000"), "{}", rows[0]);
+    let file = std::fs::read(gateway.folder().join("data/activity.db")).unwrap();
+    for secret in ["canary-5f3a9c", "canary-7d21"] {
+        assert!(!file.windows(secret.len()).any(|part| part == secret.as_bytes()), "{secret} is in the file");
+    }
+}
+
+#[tokio::test]
+async fn one_principals_rows_are_exported_and_erased_while_the_gateway_runs() {
+    let gateway = Gateway::start(&scripted("s", &[])).await;
+    let client = Legacy::open(&gateway, "/mcp").await;
+    for _ in 0..3 {
+        client.call("s__echo", json!({ "message": "x" })).await;
+    }
+    let exported = eventually("the rows are on file", || async {
+        let rows = activity(&gateway, &["--principal", "anonymous", "--all"]);
+        (rows.len() == 3).then_some(rows)
+    })
+    .await;
+    assert!(exported.is_sorted_by_key(|row| row["id"].as_i64()), "the oldest first");
+    let mut command = Command::new(PROGRAM);
+    command.arg("activity").arg("--config").arg(gateway.folder().join("gateway.toml"));
+    command.arg("--data-dir").arg(gateway.folder().join("data")).args([
+        "--principal",
+        "anonymous",
+        "--erase",
+    ]);
+    let output = command.output().expect("run");
+    assert!(
+        output.status.success() && String::from_utf8_lossy(&output.stderr).contains("3 rows"),
+        "{output:?}"
+    );
+    let left = activity(&gateway, &[]);
+    assert_eq!((left.len(), &left[0]["kind"], &left[0]["lost"]), (1, &json!("gap"), &json!(3)));
+}
