@@ -134,14 +134,15 @@ async fn daemon(given: Given, face: &Face, say: impl Fn(&str)) -> Result<(), Fai
         services: config.services.clone(),
         max_connections: gateway.max_service_connections,
     });
-    let front =
-        build_front(&config, address, (&fleet, &services), (&store, &activity), key, (metrics, log), &stop);
+    let enhancer = Enhancer::new(config.enhance.clone(), &services);
+    let upstreams = (&fleet, &services, &enhancer);
+    let front = build_front(&config, address, upstreams, (&store, &activity), key, (metrics, log), &stop);
     let mut recall = tokio::spawn(recall_revocations(front.sessions.clone(), store.clone()));
     // A deleted session must not be let in because its deletion has not been read yet; a store that does not answer
     // goes on being asked while we serve.
     let _ = tokio::time::timeout(RECALL_WAIT, &mut recall).await;
     tokio::spawn(front.sessions.clone().reap_until(stop.asked.clone()));
-    let live = Live { front: Arc::clone(&front), log: filter };
+    let live = Live { front: Arc::clone(&front), enhancer, log: filter };
     let reloader = Reloader::new(sources, loaded, live, notifier.clone());
     let on_hangup = reloader.clone();
     let reloads = tokio::spawn(async move {
@@ -207,7 +208,7 @@ async fn listener(
 fn build_front(
     config: &Config,
     address: SocketAddr,
-    (fleet, services): (&Fleet, &Services),
+    (fleet, services, enhancer): (&Fleet, &Services, &Enhancer),
     (store, activity): (&Store, &ActivityLog),
     key: SealKey,
     told: (MetricsHandle, Arc<LogGuard>),
@@ -255,7 +256,7 @@ fn build_front(
     let max_body = usize::try_from(gateway.max_body).unwrap_or(usize::MAX);
     Arc::new(Front {
         pages: http::pages(fleet.clone(), services.clone(), router.catalog().clone(), render)
-            .merge(http::enhance_pages(Enhancer::new(config.enhance.clone(), services), max_body)),
+            .merge(http::enhance_pages(enhancer.clone(), max_body)),
         router,
         services: services.clone(),
         oldest: http::Oldest::default(),

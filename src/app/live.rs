@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use tracing::warn;
 
 use crate::config::Config;
+use crate::enhance::Enhancer;
 use crate::http::Front;
 use crate::supervisor::Applied;
 use crate::telemetry::LogFilter;
@@ -17,6 +18,8 @@ use crate::telemetry::LogFilter;
 pub struct Live {
     /// The front, and through it sessions, streams, router and fleet.
     pub front: Arc<Front>,
+    /// What makes prompts better.
+    pub enhancer: Enhancer,
     /// The log's filter.
     pub log: LogFilter,
 }
@@ -34,6 +37,8 @@ impl Live {
         if let Err(error) = self.log.set(&gateway.log.filter) {
             warn!("{error}");
         }
+        front.services.apply(config.services.clone());
+        self.enhancer.replace(config.enhance.clone(), &front.services);
         front.router.fleet().apply(config.servers.clone())
     }
 }

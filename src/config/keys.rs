@@ -201,7 +201,8 @@ pub(super) enum Spot {
 impl KeyDoc {
     /// Whether a reload brings a change of it into effect: for servers always, by starting them anew.
     pub fn is_live(&self) -> bool {
-        self.live || self.path.starts_with("servers.") || self.path.starts_with("defaults.")
+        const LIVE: [&str; 5] = ["servers.", "defaults.", "services.", "enhance.", "import"];
+        self.live || LIVE.iter().any(|table| self.path.starts_with(table))
     }
 
     fn segments(&self) -> impl Iterator<Item = &'static str> {

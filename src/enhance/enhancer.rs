@@ -11,7 +11,7 @@ use tracing::debug;
 use crate::base::cache::{Bounds, Cache};
 use crate::base::{FINGERPRINT, fingerprint};
 use crate::config::{Enhance, EnhanceRule, Privacy};
-use crate::supervisor::{Breaker, BreakerTicket, ServiceHandle, Services};
+use crate::supervisor::{Breaker, BreakerTicket, ServiceHandle};
 use crate::telemetry::names;
 
 use super::model::{Failure, ask_in_turn};
@@ -20,9 +20,9 @@ use super::statistics::{Became, Counts, Statistics};
 /// The most bytes of prompts that are kept: 500 prompts of 8 KiB, four times what a prompt of 500 tokens takes.
 const CACHE_BYTES: usize = 4 << 20;
 
-/// Makes prompts better. Cloning is cheap.
+/// Makes prompts better by one configuration. Cloning is cheap.
 #[derive(Clone)]
-pub struct Enhancer(Arc<Inner>);
+pub(super) struct Enhancing(Arc<Inner>);
 
 struct Inner {
     rules: Enhance,
@@ -31,7 +31,7 @@ struct Inner {
     /// Questions under way, for those who ask the same.
     asking: Mutex<HashMap<Key, watch::Receiver<Option<Answer>>>>,
     breaker: Mutex<Breaker>,
-    counts: Counts,
+    counts: Arc<Counts>,
 }
 
 /// A hash over prompt, rule and model.
@@ -67,15 +67,14 @@ pub struct Enhanced {
     pub reason: Option<Arc<str>>,
 }
 
-impl Enhancer {
-    /// An enhancer by these rules, which ask the service that they name.
-    pub fn new(rules: Enhance, services: &Services) -> Enhancer {
-        let service = rules.service.as_deref().and_then(|name| services.get(name)).cloned();
-        Enhancer(Arc::new(Inner {
+impl Enhancing {
+    /// By these rules, which ask this service.
+    pub fn new(rules: Enhance, service: Option<ServiceHandle>, counts: Arc<Counts>) -> Enhancing {
+        Enhancing(Arc::new(Inner {
             known: Mutex::new(Cache::new(Bounds { entries: rules.cache_entries, weight: CACHE_BYTES })),
             asking: Mutex::default(),
             breaker: Mutex::new(Breaker::new(rules.breaker)),
-            counts: Counts::default(),
+            counts,
             rules,
             service,
         }))
@@ -133,6 +132,16 @@ impl Enhancer {
             cache_evicted: known.evicted(),
             breaker: lock(&self.0.breaker).state().as_str(),
         }
+    }
+
+    /// Whether this is by these rules and asks this service.
+    pub fn is(&self, rules: &Enhance, service: Option<&ServiceHandle>) -> bool {
+        let same = match (&self.0.service, service) {
+            (Some(own), Some(other)) => own.is(other),
+            (None, None) => true,
+            _ => false,
+        };
+        same && self.0.rules == *rules
     }
 
     /// The service that has the models, if there is one.
@@ -231,7 +240,7 @@ impl Enhancer {
 
 /// Takes a question off the list of those under way, however it ends.
 struct Asking<'a> {
-    own: &'a Enhancer,
+    own: &'a Enhancing,
     key: Key,
 }
 
@@ -243,7 +252,7 @@ impl Drop for Asking<'_> {
 
 /// A ticket of the breaker; one that is dropped without an end was given up, and counts neither way.
 struct Ticket<'a> {
-    own: &'a Enhancer,
+    own: &'a Enhancing,
     ticket: Option<BreakerTicket>,
 }
 
@@ -290,8 +299,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl std::fmt::Debug for Enhancer {
+impl std::fmt::Debug for Enhancing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Enhancer").field(&self.0.service).finish()
+        f.debug_tuple("Enhancing").field(&self.0.service).finish()
     }
 }

@@ -5,11 +5,13 @@
 //! does not answer is left alone by a breaker of its own. A request may be stricter about who sees its prompt than the
 //! configuration, never laxer. Prompts are never logged.
 //!
-//! `enhancer` is the way of one prompt, `model` asks the models, `statistics` counts.
+//! `live` is what others hold, `enhancer` the way of one prompt, `model` asks the models, `statistics` counts.
 
 mod enhancer;
+mod live;
 mod model;
 mod statistics;
 
-pub use enhancer::{Ask, Enhanced, Enhancer};
+pub use enhancer::{Ask, Enhanced};
+pub use live::Enhancer;
 pub use statistics::Statistics;

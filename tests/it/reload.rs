@@ -8,7 +8,9 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::processes::{alive, marked, none_left, unique_name};
-use crate::support::{Gateway, Legacy, Modern, eventually, scripted, text_of, within};
+use crate::support::{
+    Backend, Gateway, Legacy, Modern, eventually, scripted, service, text_of, wire, within,
+};
 
 /// Writes a configuration and asks for it; returns what the log says of it.
 async fn reload(gateway: &Gateway, config: &str) -> String {
@@ -298,4 +300,55 @@ async fn calls_go_on_while_the_configuration_changes_again_and_again() {
 
 fn open_files(gateway: &Gateway) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", gateway.pid().as_raw_nonzero())).unwrap().count()
+}
+
+#[tokio::test]
+async fn services_change_under_way_and_an_unchanged_one_keeps_what_is_under_way() {
+    let (first, second) = (Backend::ollama(0).await, Backend::ollama(0).await);
+    let stays = service("stays", &first.url);
+    let gateway =
+        Gateway::start(&(stays.clone() + &service("moves", &first.url) + &service("goes", &first.url))).await;
+    let status = async |name: &str| gateway.get(&format!("/services/{name}/where"), &[]).await.status;
+    assert_eq!([status("stays").await, status("moves").await, status("goes").await], [200; 3]);
+    let line =
+        reload(&gateway, &(stays.clone() + &service("moves", &second.url) + &service("new", &second.url)))
+            .await;
+    for said in ["services.moves.url", "services.new.url", "services.goes.url"] {
+        assert!(line.contains(said), "{said} is missing in: {line}");
+    }
+    assert!(!line.contains("restart") && !line.contains("services.stays"), "{line}");
+    assert_eq!([status("stays").await, status("moves").await, status("new").await], [200; 3]);
+    assert_eq!(status("goes").await, 404);
+    let seen = gateway.get("/services/moves/where", &[]).await.json();
+    assert_eq!(
+        seen["headers"]["host"].as_str(),
+        second.url.strip_prefix("http://"),
+        "it is asked where it is now"
+    );
+    let ready = eventually("all are looked at", || async {
+        let ready = gateway.readiness().await;
+        (ready["status"] == "ready").then_some(ready)
+    })
+    .await;
+    assert_eq!(ready["services"], json!({ "stays": "ready", "moves": "ready", "new": "ready" }));
+    let gone = "trunkline_server_state{server=\"goes\",state=\"ready\"}";
+    assert_eq!(gateway.metric(gone).await, Some(0.0), "a service that has gone is in no state");
+}
+
+#[tokio::test]
+async fn rules_for_prompts_change_under_way() {
+    let ollama = Backend::ollama(0).await;
+    let service = service("o", &ollama.url);
+    let gateway = Gateway::start(&service).await;
+    let enhance = async || {
+        let body = json!({ "prompt": "write a poem" }).to_string();
+        wire::request(gateway.address, "POST", "/enhance", &[], body).await.whole().await.json()
+    };
+    assert_eq!(enhance().await["enhanced"], false);
+    let line = reload(&gateway, &format!("{service}\n[enhance]\nservice = \"o\"\n")).await;
+    assert!(line.contains("settings changed: enhance.service"), "{line}");
+    assert_eq!(enhance().await["enhanced"], true);
+    let rules = "\n[enhance]\nservice = \"o\"\n[enhance.default]\nenabled = false\n";
+    reload(&gateway, &format!("{service}{rules}")).await;
+    assert_eq!(enhance().await["enhanced"], false);
 }

@@ -27,7 +27,7 @@ pub async fn forward(
 ) -> Result<FrontResponse, Request<Incoming>> {
     let Some(rest) = request.uri().path().strip_prefix(SERVICES) else { return Err(request) };
     let name = rest.split('/').next().unwrap_or_default();
-    let Some(service) = front.services.get(name).cloned() else {
+    let Some(service) = front.services.get(name) else {
         let known: Vec<String> =
             front.services.all().iter().map(|service| format!("{SERVICES}{}", service.name())).collect();
         let known = if known.is_empty() { "none is configured".to_owned() } else { known.join(", ") };

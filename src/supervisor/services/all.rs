@@ -1,10 +1,9 @@
 //! All services together.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use http::HeaderValue;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -31,12 +30,18 @@ pub struct ServicesOptions {
     pub max_connections: usize,
 }
 
-/// Handles to every service, in the order of the configuration. Cloning is cheap.
+/// Handles to every service. Cloning is cheap; a reload puts others in their place.
 #[derive(Clone, Debug)]
-pub struct Services {
-    all: Arc<Vec<ServiceHandle>>,
-    by_name: Arc<HashMap<String, ServiceHandle>>,
-    pseudonym: Arc<str>,
+pub struct Services(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// In the order of the configuration.
+    all: ArcSwap<Vec<ServiceHandle>>,
+    /// Places for connections to all of them together.
+    connections: Arc<Semaphore>,
+    metrics: Arc<ServerMetrics>,
+    pseudonym: Box<str>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
 }
@@ -44,82 +49,105 @@ pub struct Services {
 impl Services {
     /// Starts to watch over each enabled service. Returns at once.
     pub fn start(options: ServicesOptions) -> Services {
-        let all_connections = Arc::new(Semaphore::new(options.max_connections));
-        let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let metrics: Arc<ServerMetrics> = Arc::default();
-        let mut all = Vec::new();
-        for config in options.services.into_iter().filter(|service| service.enabled) {
-            if !config.tls_verify {
-                warn!(
-                    service = %config.name,
-                    "its certificate is not checked (tls_verify = false): anybody on the way can read and change what is sent"
-                );
+        let services = Services(Arc::new(Inner {
+            all: ArcSwap::default(),
+            connections: Arc::new(Semaphore::new(options.max_connections)),
+            metrics: Arc::default(),
+            // Our name in `Via`; another gateway in the way has another.
+            pseudonym: format!("trunkline-{:08x}", random::next_u64() as u32).into(),
+            shutdown: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }));
+        services.apply(options.services);
+        services
+    }
+
+    /// Takes another configuration. A service whose entry is the same goes on as it is; requests under way to one that
+    /// was changed or has gone come to their end as they began. One reload at a time calls this.
+    pub fn apply(&self, wanted: Vec<config::Service>) {
+        let before = self.0.all.load_full();
+        let next = wanted.into_iter().filter(|service| service.enabled).map(|config| {
+            let same = before.iter().find(|service| *service.config() == config);
+            same.cloned().unwrap_or_else(|| self.watch(config))
+        });
+        let next: Vec<ServiceHandle> = next.collect();
+        self.0.all.store(Arc::new(next.clone()));
+        for gone in before.iter().filter(|service| !next.iter().any(|next| next.is(service))) {
+            gone.0.retired.cancel();
+            if !next.iter().any(|next| next.name() == gone.name()) {
+                self.0.metrics.forget(gone.name());
             }
-            let (commands, received) = mpsc::channel(COMMANDS);
-            let shared = Arc::new(Shared {
-                ready: ArcSwapOption::empty(),
-                places: Places {
-                    own: Some(Arc::new(Semaphore::new(config.max_connections))),
-                    all: Some(Arc::clone(&all_connections)),
-                },
-                status: watch::Sender::new(Status {
-                    state: State::Starting,
-                    generation: 0,
-                    pid: None,
-                    last_error: None,
-                }),
-                permits: Arc::new(Semaphore::new(config.max_in_flight)),
-                waiting: AtomicUsize::new(0),
-                fuse: Fuse::new(&config.name, config.breaker, true),
-                metrics: RequestMetrics::for_server(config.name.as_str()),
-                commands,
-                answered: AtomicU64::new(0),
-                recovered: Notify::new(),
-                config,
-            });
-            let handle = ServiceHandle(shared);
-            handle.equip();
-            tasks.spawn(watch_over(handle.clone(), received, Arc::clone(&metrics), shutdown.clone()));
-            all.push(handle);
         }
-        let by_name =
-            all.iter().map(|service| (service.name().as_str().to_owned(), service.clone())).collect();
-        // Our name in `Via`; another gateway in the way has another.
-        let pseudonym = format!("trunkline-{:08x}", random::next_u64() as u32).into();
-        Services { all: Arc::new(all), by_name: Arc::new(by_name), pseudonym, shutdown, tasks }
+    }
+
+    fn watch(&self, config: config::Service) -> ServiceHandle {
+        let inner = &self.0;
+        if !config.tls_verify {
+            warn!(
+                service = %config.name,
+                "its certificate is not checked (tls_verify = false): anybody on the way can read and change what is sent"
+            );
+        }
+        let (commands, received) = mpsc::channel(COMMANDS);
+        let handle = ServiceHandle(Arc::new(Shared {
+            ready: ArcSwapOption::empty(),
+            places: Places {
+                own: Some(Arc::new(Semaphore::new(config.max_connections))),
+                all: Some(Arc::clone(&inner.connections)),
+            },
+            status: watch::Sender::new(Status {
+                state: State::Starting,
+                generation: 0,
+                pid: None,
+                last_error: None,
+            }),
+            permits: Arc::new(Semaphore::new(config.max_in_flight)),
+            waiting: AtomicUsize::new(0),
+            fuse: Fuse::new(&config.name, config.breaker, true),
+            metrics: RequestMetrics::for_server(config.name.as_str()),
+            commands,
+            answered: AtomicU64::new(0),
+            recovered: Notify::new(),
+            retired: inner.shutdown.child_token(),
+            config,
+        }));
+        handle.equip();
+        let retired = handle.0.retired.clone();
+        inner.tasks.spawn(watch_over(handle.clone(), received, Arc::clone(&inner.metrics), retired));
+        handle
     }
 
     /// The services in the order of the configuration.
-    pub fn all(&self) -> &[ServiceHandle] {
-        &self.all
+    pub fn all(&self) -> Vec<ServiceHandle> {
+        self.0.all.load().to_vec()
     }
 
     /// The service of this name.
-    pub fn get(&self, name: &str) -> Option<&ServiceHandle> {
-        self.by_name.get(name)
+    pub fn get(&self, name: &str) -> Option<ServiceHandle> {
+        self.0.all.load().iter().find(|service| service.name().as_str() == name).cloned()
     }
 
     /// Whether a request with this `Via` has been through here before.
     pub fn has_seen(&self, via: &HeaderValue) -> bool {
-        memchr::memmem::find(via.as_bytes(), self.pseudonym.as_bytes()).is_some()
+        memchr::memmem::find(via.as_bytes(), self.0.pseudonym.as_bytes()).is_some()
     }
 
     /// Our name in `Via`, which requests carry so that a circle is noticed.
     pub fn pseudonym(&self) -> &str {
-        &self.pseudonym
+        &self.0.pseudonym
     }
 
     /// Tells what is counted only when somebody asks.
     pub fn tell_metrics(&self) {
-        for service in self.all.iter() {
+        for service in self.0.all.load().iter() {
             names::SERVER_IN_FLIGHT.gauge(&[service.name().as_str()]).set(service.in_flight() as f64);
         }
     }
 
     /// Ends the watching.
     pub async fn shutdown(&self) {
-        self.shutdown.cancel();
-        self.tasks.close();
-        self.tasks.wait().await;
+        self.0.shutdown.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
     }
 }

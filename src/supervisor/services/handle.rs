@@ -7,6 +7,7 @@ use arc_swap::ArcSwapOption;
 use http::HeaderMap;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::base::{Error, ErrorKind, ServerName};
 use crate::config;
@@ -41,6 +42,8 @@ pub(super) struct Shared {
     pub answered: AtomicU64,
     /// Somebody got an answer from a service that was taken to be down.
     pub recovered: Notify,
+    /// A reload has put another in its place, or the gateway ends: nobody looks how it is any more.
+    pub retired: CancellationToken,
 }
 
 /// What a request needs to leave.
@@ -58,6 +61,11 @@ impl ServiceHandle {
     /// Its entry in the configuration.
     pub fn config(&self) -> &config::Service {
         &self.0.config
+    }
+
+    /// Whether the other handle is to the same service, under the same entry.
+    pub fn is(&self, other: &ServiceHandle) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// How it is doing; follow it with `changed()`.

@@ -1,0 +1,65 @@
+//! The enhancer that everybody holds: a reload puts other rules, or another service, behind it.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::config::Enhance;
+use crate::supervisor::{ServiceHandle, Services};
+
+use super::enhancer::{Ask, Enhanced, Enhancing};
+use super::statistics::{Counts, Statistics};
+
+/// Makes prompts better. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Enhancer(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    now: ArcSwap<Enhancing>,
+    counts: Arc<Counts>,
+}
+
+impl Enhancer {
+    /// An enhancer by these rules, which ask the service that they name.
+    pub fn new(rules: Enhance, services: &Services) -> Enhancer {
+        let counts: Arc<Counts> = Arc::default();
+        let service = service_of(&rules, services);
+        let now = ArcSwap::from_pointee(Enhancing::new(rules, service, Arc::clone(&counts)));
+        Enhancer(Arc::new(Inner { now, counts }))
+    }
+
+    /// Takes other rules, once the services are those of the same configuration. Prompts under way end as they began;
+    /// where anything has changed, the cache and the breaker begin anew.
+    pub fn replace(&self, rules: Enhance, services: &Services) {
+        let service = service_of(&rules, services);
+        if !self.0.now.load().is(&rules, service.as_ref()) {
+            let next = Enhancing::new(rules, service, Arc::clone(&self.0.counts));
+            self.0.now.store(Arc::new(next));
+        }
+    }
+
+    /// Makes a prompt better, or says why not. Never fails, and takes no longer than configured.
+    pub async fn enhance(&self, ask: Ask) -> Enhanced {
+        self.0.now.load_full().enhance(ask).await
+    }
+
+    /// Forgets every answer, closes the breaker and counts anew.
+    pub fn reset(&self) {
+        self.0.now.load().reset();
+    }
+
+    /// The numbers.
+    pub fn statistics(&self) -> Statistics {
+        self.0.now.load().statistics()
+    }
+
+    /// The service that has the models, if there is one.
+    pub fn service(&self) -> Option<ServiceHandle> {
+        self.0.now.load().service().cloned()
+    }
+}
+
+fn service_of(rules: &Enhance, services: &Services) -> Option<ServiceHandle> {
+    services.get(rules.service.as_deref()?)
+}
