@@ -1,8 +1,6 @@
 //! From a checked configuration to a running gateway, and back.
 
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, SystemTime};
@@ -29,6 +27,7 @@ use crate::supervisor::{Fleet, FleetOptions, Services, ServicesOptions, Surround
 use crate::telemetry::{self, Format, LogFilter, LogGuard, LogOptions, MetricsHandle, Recorder, names};
 
 use super::banner::banner;
+use super::claim::{claim, make_data_dir};
 use super::failure::Failure;
 use super::live::Live;
 use super::pipes;
@@ -103,12 +102,15 @@ async fn daemon(given: Given, face: &Face, say: impl Fn(&str)) -> Result<(), Fai
     let notifier = Notifier::of_process();
     let stop = Stop::on_signals()?;
     let mut hangups = signal(SignalKind::hangup())?;
+    tokio::spawn(platform::collect_orphans(CancellationToken::new()));
     let listener = match face {
         Face::Listener => Some(listener(gateway.listen, inherited).await?),
         Face::Pipes(_) => None,
     };
     let address = listener.as_ref().map_or(Ok(gateway.listen), TcpListener::local_addr)?;
     make_data_dir(&gateway.data_dir)?;
+    // One on pipes is a guest: a client's own, beside the daemon and others of its kind.
+    let _claim = matches!(face, Face::Listener).then(|| claim(&gateway.data_dir)).transpose()?;
     let key = SealKey::load_or_create(&gateway.data_dir.join(KEY_FILE))?;
     let store = Store::open(store::Options { data_dir: gateway.data_dir.clone() }).await?;
     let activity = match config.activity.enabled {
@@ -307,15 +309,6 @@ async fn recall_revocations(sessions: Sessions, store: Store) {
             return;
         }
     }
-}
-
-/// Makes the folder, for our eyes only: it holds the key.
-fn make_data_dir(path: &Path) -> Result<(), Failure> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|reason| Failure::DataDir { path: path.to_owned(), reason })
 }
 
 fn connections(config: &Config, files: Option<u64>) -> usize {

@@ -1,5 +1,6 @@
 //! Why the daemon could not start, for the person at the terminal.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -12,14 +13,22 @@ use crate::telemetry::{InstallError, LoggingError};
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The address cannot be bound.
-    #[error(
-        "cannot listen on {address}: {reason}; is another trunkline running? Choose another address with `--listen` or gateway.listen"
-    )]
+    #[error("cannot listen on {address}: {reason}; {}", cure_of(*.address, .reason))]
     Listen {
         /// The configured address.
         address: SocketAddr,
         /// What the system says.
         reason: std::io::Error,
+    },
+    /// Another gateway has the folder.
+    #[error(
+        "another gateway (process {holder}) keeps its files in '{}'; stop it, or give this one a folder of its own with `--data-dir` or gateway.data_dir", .path.display()
+    )]
+    Claimed {
+        /// The folder.
+        path: PathBuf,
+        /// The process that has it.
+        holder: String,
     },
     /// The service manager's socket is open to others than the configuration says.
     #[error(
@@ -41,7 +50,7 @@ pub enum Failure {
     },
     /// The key that seals sessions cannot be used.
     #[error(transparent)]
-    Key(#[from] SealKeyError),
+    Key(SealKeyError),
     /// The database is not ours.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -74,4 +83,33 @@ pub enum Failure {
     /// The runtime, or signals.
     #[error("the system refuses what the gateway needs to run: {0}")]
     System(#[from] std::io::Error),
+}
+
+impl From<SealKeyError> for Failure {
+    fn from(error: SealKeyError) -> Failure {
+        match &error {
+            // The first file that is made in the folder: what hinders it is the folder's.
+            SealKeyError::Io { path, source, .. } => Failure::DataDir {
+                path: path.parent().unwrap_or(path).to_owned(),
+                reason: std::io::Error::new(source.kind(), error.to_string()),
+            },
+            _ => Failure::Key(error),
+        }
+    }
+}
+
+/// What can be done about an address that cannot be listened on.
+fn cure_of(address: SocketAddr, reason: &std::io::Error) -> String {
+    const OTHER: &str = "choose another address with `--listen` or gateway.listen";
+    match reason.kind() {
+        ErrorKind::AddrInUse => format!(
+            "another program has it, perhaps another trunkline (`ss -ltnp 'sport = :{}'` says which): stop that one, or {OTHER}",
+            address.port()
+        ),
+        ErrorKind::PermissionDenied => format!("ports below 1024 are the system's: {OTHER}"),
+        ErrorKind::AddrNotAvailable => {
+            format!("{} is no address of this machine (`ip addr` lists them): {OTHER}", address.ip())
+        }
+        _ => OTHER.to_owned(),
+    }
 }

@@ -4,6 +4,7 @@
 //! flight finish within their grace, that no child outlives it, and that a reload changes what has changed and nothing else.
 
 mod banner;
+mod claim;
 mod daemon;
 mod failure;
 mod live;
@@ -12,6 +13,7 @@ mod reload;
 mod stop;
 mod watchdog;
 
+pub use banner::base_of;
 pub use daemon::{Face, run};
 pub use failure::Failure;
 pub use pipes::{Connect, connect};

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::activity::Activity;
 use super::configuration::{Check, Config};
+use super::health::Health;
 use super::onboard::{Connect, DoctorArguments, Import};
 
 /// One endpoint in front of a supervised fleet of MCP servers.
@@ -35,6 +36,8 @@ pub enum Command {
     Doctor(DoctorArguments),
     /// Check the configuration and say everything that is wrong with it (exit code 78), or what was found.
     Check(Check),
+    /// Ask the running gateway how it is: exit code 0 if it answers, 1 if not. For health checks of containers.
+    Health(Health),
     /// Show the configuration, or what may stand in it.
     Config {
         #[command(subcommand)]

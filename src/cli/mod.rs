@@ -7,6 +7,8 @@ mod activity;
 mod arguments;
 mod configuration;
 pub mod exit;
+mod health;
+mod load;
 mod onboard;
 mod packaging;
 mod run;

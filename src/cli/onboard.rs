@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::app;
 use crate::config::{self, Sources};
 use crate::onboard::{self, Client, Connected, Doctor, Endpoint, Finding, Gravity, Platform};
 use crate::supervisor::Surroundings;
@@ -195,11 +196,7 @@ fn url_of(arguments: &Connect) -> Result<String, ExitCode> {
         return Ok(url.clone());
     }
     let loaded = load(arguments.config.clone())?;
-    let mut address = loaded.gateway.listen;
-    if address.ip().is_unspecified() {
-        // Every address of this machine, of which this one is always there.
-        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-    }
+    let base = app::base_of(loaded.gateway.listen);
     let server = arguments.server.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
     if let Some(name) = &arguments.server
         && !loaded.servers.iter().any(|server| server.name.as_str() == name)
@@ -210,7 +207,7 @@ fn url_of(arguments: &Connect) -> Result<String, ExitCode> {
             &format!("there is no server `{name}`; there are {}", known.join(", ")),
         ));
     }
-    Ok(format!("http://{address}/mcp{server}"))
+    Ok(format!("{base}/mcp{server}"))
 }
 
 fn load(file: Option<PathBuf>) -> Result<config::Config, ExitCode> {

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::base::ServerName;
-use crate::config::{self, Flag, Sources};
 use crate::{app, demo};
 
 use super::activity;
 use super::arguments::{Arguments, Command, Serve, Stdio};
 use super::configuration;
 use super::exit;
+use super::health;
+use super::load;
 use super::onboard;
 use super::packaging;
 use super::words::{fail, say};
@@ -28,6 +29,7 @@ pub fn main() -> ExitCode {
         Some(Command::Doctor(doctor)) => onboard::doctor(doctor, arguments.serve.config),
         Some(Command::Check(check)) => configuration::check(check, arguments.serve.config),
         Some(Command::Config { command }) => configuration::config(command, arguments.serve.config),
+        Some(Command::Health(health)) => health::health(health, arguments.serve),
         Some(Command::Completions { shell }) => packaging::completions(shell),
         Some(Command::Man) => packaging::manual(),
         Some(Command::Activity(asked)) => activity::run(&asked, arguments.serve),
@@ -62,23 +64,9 @@ fn serve_stdio(arguments: Stdio, before: Serve) -> ExitCode {
 }
 
 fn run_gateway(arguments: Serve, face: app::Face) -> ExitCode {
-    let mut flags = Vec::new();
-    if let Some(listen) = &arguments.listen {
-        flags.push(Flag::new("--listen", "gateway.listen", listen));
-    }
-    if let Some(folder) = &arguments.data_dir {
-        flags.push(Flag::new("--data-dir", "gateway.data_dir", folder.to_string_lossy()));
-    }
-    let sources = match Sources::of_process(arguments.config, flags) {
-        Ok(sources) => sources,
-        Err(error) => return fail(exit::FAILURE, &format!("cannot find out where this program is: {error}")),
-    };
-    let loaded = match config::load(sources.clone()) {
-        Ok(loaded) => loaded,
-        Err(faults) => {
-            say(&faults.to_string());
-            return ExitCode::from(exit::CONFIGURATION);
-        }
+    let (loaded, sources) = match load::sourced(arguments.config, arguments.data_dir, arguments.listen) {
+        Ok(found) => found,
+        Err(code) => return code,
     };
     match app::run(loaded, sources, face, say) {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::cgroup::{Group, NotDelegated};
 use super::order::{self, Order, REPORT_BYTES, Report};
+use super::orphans::Own;
 use super::{Cgroups, Exit, SpawnError, process_table};
 
 /// What `argv[0]` of a keeper says, whatever path it is started from.
@@ -143,7 +144,7 @@ pub async fn spawn_among(cgroups: &Cgroups, exe: &Path, spec: &ChildSpec) -> Res
     let (length, order) = encode(spec, group.as_ref()).map_err(own)?;
     let (stdin, stdout, stderr, lifeline, keeper) = start_keeper(exe, spec, length).map_err(own)?;
     let (from_keeper, mut to_keeper) = lifeline.into_split();
-    let keeper_pid = keeper.id().unwrap_or_default();
+    let keeper_pid = keeper.0.id().unwrap_or_default();
     let (phase, watched) = watch::channel(Phase::Alive);
     let (started, start) = oneshot::channel();
     tokio::spawn(follow(keeper, group, from_keeper, started, phase));
@@ -186,7 +187,9 @@ fn encode(spec: &ChildSpec, group: Option<&Group>) -> io::Result<(u32, Vec<u8>)>
     Ok((length, bytes))
 }
 
-type Started = (ChildStdin, ChildStdout, ChildStderr, UnixStream, Child);
+type Started = (ChildStdin, ChildStdout, ChildStderr, UnixStream, Keeper);
+/// The keeper, and the word that we collect it ourselves.
+type Keeper = (Child, Own);
 
 /// Starts the keeper and hands it the server's ends of the pipes. All descriptors are close-on-exec, always.
 fn start_keeper(exe: &Path, spec: &ChildSpec, order_length: u32) -> io::Result<Started> {
@@ -200,7 +203,7 @@ fn start_keeper(exe: &Path, spec: &ChildSpec, order_length: u32) -> io::Result<S
     command.arg0(PROGRAM_NAME).arg("keeper").arg(&spec.label).env_clear();
     // Its own group: a Ctrl-C in the gateway's terminal is the gateway's business alone.
     command.process_group(0).stdin(OwnedFd::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
-    let keeper = command.spawn()?;
+    let keeper = Own::start(|| command.spawn(), Child::id)?;
     order::send_pipes(
         &ours,
         order_length,
@@ -230,7 +233,7 @@ enum Phase {
 /// Owns the keeper: publishes what it reports and waits for it, so that it never stays a zombie. Runs on after the
 /// [`Process`] is dropped, until the keeper has done its work.
 async fn follow(
-    mut keeper: Child,
+    (mut keeper, own): Keeper,
     control: Option<Group>,
     mut reports: OwnedReadHalf,
     started: oneshot::Sender<Result<Start, Report>>,
@@ -275,6 +278,7 @@ async fn follow(
     }
     // An error would mean that it has been waited for already.
     let _ = keeper.wait().await;
+    drop(own);
     drop(control);
     phase.send_replace(Phase::Gone(exit.unwrap_or(Exit::Lost)));
 }

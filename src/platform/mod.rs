@@ -21,7 +21,8 @@
 //! - No byte that a server reads or writes is copied here; end of file on a pipe means what it says.
 //! - An exit is reported when it happens. It is waited for, never looked for.
 //! - Whatever a server leaves behind when it exits is killed.
-//! - No zombie stays, neither of the keeper nor (in the keeper) of orphans that the server left.
+//! - No zombie stays, neither of the keeper nor (in the keeper) of orphans that the server left, nor, where the gateway is
+//!   process 1 of a container, of anybody's.
 //! - A limit on processes holds from the server's first moment, or the caller is told why it does not.
 //! - The child gets the environment it was given and nothing else, an empty signal mask, the default dispositions
 //!   of the signals that end programs, a process group of its own, and three descriptors.
@@ -59,6 +60,7 @@ pub mod keeper;
 mod limit;
 mod notify;
 mod order;
+mod orphans;
 mod process_table;
 mod program;
 mod setup;
@@ -72,5 +74,6 @@ pub use error::{Searched, SpawnError};
 pub use exit::Exit;
 pub use limit::{LimitError, raise_open_files};
 pub use notify::{Notifier, watchdog_interval};
+pub use orphans::collect_orphans;
 pub use program::{is_alive, own_program};
 pub use usage::{Usage, usage_below};

@@ -16,6 +16,7 @@ mod browser;
 mod caching;
 mod cgroup;
 mod configuration;
+mod container;
 mod enhance;
 mod faults;
 mod filters;

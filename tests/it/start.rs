@@ -103,6 +103,72 @@ async fn a_port_that_is_taken_is_named_with_the_cure_and_the_code_is_1() {
 }
 
 #[tokio::test]
+async fn an_address_of_another_machine_is_named_with_the_cure() {
+    // TEST-NET-1 (RFC 5737) is nobody's.
+    let open = format!("[gateway]\nallow_unauthenticated = true\n{}", demo("demo"));
+    let (code, stderr) = refused(&open, "192.0.2.1:6270").await;
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("192.0.2.1 is no address of this machine"), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_second_gateway_on_the_same_folder_is_told_who_has_it() {
+    let gateway = Gateway::start(&demo("demo")).await;
+    let (code, _, stderr) = output(command(gateway.folder(), &demo("demo"), "127.0.0.1:0")).await;
+    assert_eq!(code, Some(1), "{stderr}");
+    let process = format!("process {}", gateway.pid());
+    assert!(stderr.contains(&process) && stderr.contains("--data-dir"), "{stderr}");
+    assert_eq!(stderr.lines().filter(|line| line.starts_with("error:")).count(), 1, "{stderr}");
+    assert_eq!(gateway.readiness().await["status"], "ready", "the first goes on");
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_is_named_with_the_cure() {
+    // Nobody, not even root, makes files in the process table.
+    let mut command = Command::new(PROGRAM);
+    command.args(["--listen", "127.0.0.1:0", "--data-dir", "/proc/self"]).env_remove("TRUNKLINE_CONFIG");
+    let nowhere = tempfile::tempdir().unwrap();
+    command.env("XDG_CONFIG_HOME", nowhere.path());
+    let (code, _, stderr) = output(command).await;
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("'/proc/self'") && stderr.contains("--data-dir"), "{stderr}");
+}
+
+#[tokio::test]
+async fn without_a_home_the_key_that_is_missing_is_named() {
+    let mut command = Command::new(PROGRAM);
+    command.env_clear().args(["--listen", "127.0.0.1:0"]);
+    let (code, _, stderr) = output(command).await;
+    assert_eq!(code, Some(78), "{stderr}");
+    assert!(stderr.contains("gateway.data_dir") && stderr.contains("HOME"), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_no_text_or_no_file_is_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let binary = folder.path().join("binary.toml");
+    std::fs::write(&binary, [0xff, 0xfe, 0, 1]).unwrap();
+    for path in [folder.path(), &binary] {
+        let mut command = Command::new(PROGRAM);
+        command.arg("--config").arg(path);
+        let (code, _, stderr) = output(command).await;
+        assert_eq!(code, Some(78), "{stderr}");
+        assert!(stderr.contains(path.to_str().unwrap()) && stderr.contains("help:"), "{stderr}");
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_is_named_and_stops_nobody_else() {
+    let gone = "\n[servers.gone]\ncommand = \"no-such-program-anywhere\"\n";
+    let gateway = Gateway::launch(&(demo("demo") + gone)).await;
+    let readiness = gateway.in_state("gone", &["failed"]).await;
+    let reason = readiness["degraded"]["gone"].as_str().unwrap();
+    assert!(reason.contains("no-such-program-anywhere") && reason.contains("PATH"), "{reason}");
+    gateway.in_state("demo", &["ready"]).await;
+    assert!(gateway.log().contains("no-such-program-anywhere"), "the log says it, too");
+}
+
+#[tokio::test]
 async fn a_folder_that_cannot_be_made_is_named_with_the_cure_and_the_code_is_1() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("data"), "a file").unwrap();
@@ -120,7 +186,18 @@ async fn help_and_version_end_well_and_an_unknown_flag_is_2() {
     };
     let (code, stdout, _) = run(&["--help"]).await;
     assert_eq!(code, Some(0));
-    for named in ["serve", "demo-server", "--config", "--listen", "--data-dir"] {
+    let known = [
+        "serve",
+        "connect",
+        "doctor",
+        "health",
+        "check",
+        "demo-server",
+        "--config",
+        "--listen",
+        "--data-dir",
+    ];
+    for named in known {
         assert!(stdout.contains(named), "{named} is not in:\n{stdout}");
     }
     let (code, stdout, _) = run(&["--version"]).await;
@@ -169,6 +246,8 @@ async fn the_banner_says_where_to_go() {
         let url = format!("http://{}{path} ", gateway.address);
         assert!(log.contains(&url), "{url} is not in:\n{log}");
     }
+    let client = format!("claude mcp add --transport http trunkline http://{}/mcp\n", gateway.address);
+    assert!(log.contains(&client) && log.contains("trunkline connect"), "{log}");
 }
 
 #[tokio::test]
