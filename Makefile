@@ -31,33 +31,38 @@ PREFIX ?= /usr
 DESTDIR ?=
 CARGO ?= cargo
 PROGRAM = target/release/trunkline
+# What is made of the program for it: manual page, completions, and the unit for one person.
+PAGES ?= target/pages
 ROOT = $(DESTDIR)$(PREFIX)
 
-all: $(PROGRAM) target/pages/trunkline.1
+all: $(PROGRAM) $(PAGES)/trunkline.1
 
 $(PROGRAM): FORCE
 	$(CARGO) build --release --locked
 
 FORCE:
 
-target/pages/trunkline.1: $(PROGRAM)
-	mkdir -p target/pages
-	$(PROGRAM) man > target/pages/trunkline.1
-	$(PROGRAM) completions bash > target/pages/trunkline.bash
-	$(PROGRAM) completions zsh > target/pages/_trunkline
-	$(PROGRAM) completions fish > target/pages/trunkline.fish
+$(PAGES)/trunkline.1: $(PROGRAM)
+	mkdir -p $(PAGES)
+	$(PROGRAM) man > $(PAGES)/trunkline.1
+	$(PROGRAM) completions bash > $(PAGES)/trunkline.bash
+	$(PROGRAM) completions zsh > $(PAGES)/_trunkline
+	$(PROGRAM) completions fish > $(PAGES)/trunkline.fish
+	mkdir -p $(PAGES)/user
+	sed 's|%h/.cargo/bin/trunkline|$(PREFIX)/bin/trunkline|' systemd/user/trunkline.service > $(PAGES)/user/trunkline.service
 
 install: all
 	install -Dm755 $(PROGRAM) $(ROOT)/bin/trunkline
-	install -Dm644 target/pages/trunkline.1 $(ROOT)/share/man/man1/trunkline.1
-	install -Dm644 target/pages/trunkline.bash $(ROOT)/share/bash-completion/completions/trunkline
-	install -Dm644 target/pages/_trunkline $(ROOT)/share/zsh/site-functions/_trunkline
-	install -Dm644 target/pages/trunkline.fish $(ROOT)/share/fish/vendor_completions.d/trunkline.fish
+	install -Dm644 $(PAGES)/trunkline.1 $(ROOT)/share/man/man1/trunkline.1
+	install -Dm644 $(PAGES)/trunkline.bash $(ROOT)/share/bash-completion/completions/trunkline
+	install -Dm644 $(PAGES)/_trunkline $(ROOT)/share/zsh/site-functions/_trunkline
+	install -Dm644 $(PAGES)/trunkline.fish $(ROOT)/share/fish/vendor_completions.d/trunkline.fish
 	install -d $(ROOT)/lib/systemd/system
 	for unit in service socket slice; do \
 		sed 's|/usr/bin/trunkline|$(PREFIX)/bin/trunkline|' systemd/trunkline.$$unit > $(ROOT)/lib/systemd/system/trunkline.$$unit; \
 		chmod 644 $(ROOT)/lib/systemd/system/trunkline.$$unit; \
 	done
+	install -Dm644 $(PAGES)/user/trunkline.service $(ROOT)/lib/systemd/user/trunkline.service
 	install -Dm644 systemd/trunkline.tmpfiles $(ROOT)/lib/tmpfiles.d/trunkline.conf
 	install -Dm644 systemd/trunkline.sysusers $(ROOT)/lib/sysusers.d/trunkline.conf
 	install -Dm644 gateway.toml $(ROOT)/share/doc/trunkline/gateway.toml
@@ -68,6 +73,6 @@ uninstall:
 	rm -f $(ROOT)/share/bash-completion/completions/trunkline $(ROOT)/share/zsh/site-functions/_trunkline
 	rm -f $(ROOT)/share/fish/vendor_completions.d/trunkline.fish
 	rm -f $(ROOT)/lib/systemd/system/trunkline.service $(ROOT)/lib/systemd/system/trunkline.socket
-	rm -f $(ROOT)/lib/systemd/system/trunkline.slice
+	rm -f $(ROOT)/lib/systemd/system/trunkline.slice $(ROOT)/lib/systemd/user/trunkline.service
 	rm -f $(ROOT)/lib/tmpfiles.d/trunkline.conf $(ROOT)/lib/sysusers.d/trunkline.conf
 	rm -rf $(ROOT)/share/doc/trunkline $(ROOT)/share/trunkline

@@ -27,6 +27,7 @@ mod modern;
 mod oldest_front;
 mod oldest_upstream;
 mod onboarding;
+mod packaging;
 mod parked;
 mod passing;
 mod platform;

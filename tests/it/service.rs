@@ -149,9 +149,11 @@ fn the_units_are_what_the_manager_takes_and_are_shut_tight() {
         .output()
         .unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&check.stdout), String::from_utf8_lossy(&check.stderr));
-    // 77: systemd-analyze is not here, which the script says.
-    assert!(check.status.success() || check.status.code() == Some(77), "{stdout}{stderr}");
-    if check.status.success() {
-        assert!(stdout.contains("Overall exposure level"), "{stdout}");
+    // 77: systemd-analyze is not here, which the script says. CI has it.
+    let skipped = check.status.code() == Some(77) && std::env::var_os("CI").is_none();
+    assert!(check.status.success() || skipped, "{stdout}{stderr}");
+    match skipped {
+        true => println!("skipped: {stdout}"),
+        false => assert!(stdout.contains("Overall exposure level"), "{stdout}"),
     }
 }
