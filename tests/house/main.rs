@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a tree that cannot be read is a failed test")]
 
 mod imports;
+mod instruments;
 mod pages;
 mod rules;
 mod tokens;
@@ -200,8 +201,35 @@ fn every_error_code_is_explained() {
 }
 
 #[test]
+fn every_page_names_the_same_rust() {
+    hold(Rule {
+        check: pages::rust_version,
+        broken_by: &[
+            ("docs/x.md", "Needs Rust 1.12."),
+            ("docker/Dockerfile", "ARG RUST=docker.io/library/rust:1.12-slim"),
+        ],
+    });
+}
+
+#[test]
 fn links_between_pages_lead_somewhere() {
     hold(Rule { check: pages::links, broken_by: &[("docs/x.md", "See [there](../nowhere.md).")] });
+}
+
+#[test]
+fn dashboards_and_alerts_name_metrics_and_labels_that_there_are() {
+    hold(Rule {
+        check: instruments::metrics,
+        broken_by: &[
+            ("docker/grafana/x.json", r#"{ "expr": "rate(trunkline_wishes_total[5m])" }"#),
+            ("docker/grafana/x.json", "{ \"expr\": "),
+            ("docker/grafana/x.json", r#"{ "expr": "trunkline_server_state{colour=\"red\"}" }"#),
+            ("docker/grafana/x.json", r#"{ "expr": "sum by (server) (trunkline_sessions)" }"#),
+            ("docker/grafana/x.json", r#"{ "expr": "trunkline_request_duration_seconds > 1" }"#),
+            ("docker/prometheus/x.yml", "expr: trunkline_sessions_count > 1"),
+            ("docker/prometheus/x.yml", "  sum by (colour) ("),
+        ],
+    });
 }
 
 #[test]

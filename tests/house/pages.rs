@@ -172,6 +172,37 @@ pub fn words(tree: &Tree) -> Vec<Breach> {
     breaches
 }
 
+/// Every page, and the image that builds the program, name the version of Rust that the manifest asks for.
+pub fn rust_version(tree: &Tree) -> Vec<Breach> {
+    const MANIFEST: &str = "Cargo.toml";
+    let stated = |text: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix("rust-version = \""))?;
+        Some(line.trim_end_matches('"').to_owned())
+    };
+    let Some(wanted) = tree.get(MANIFEST).and_then(|manifest| stated(&manifest.text)) else {
+        return vec![Breach::new(MANIFEST, 1, "say which Rust is needed: rust-version")];
+    };
+    let mut breaches = Vec::new();
+    // Decisions and the changelog tell of their day.
+    let told = |path: &str| {
+        path.ends_with(".md") && !path.starts_with("docs/adr/") && path != "CHANGELOG.md"
+            || path.starts_with("docker/")
+    };
+    for file in tree.files().filter(|file| told(&file.path)) {
+        for (index, line) in file.text.lines().enumerate() {
+            for rest in ["Rust 1.", "rust:1."].iter().flat_map(|word| line.split(word).skip(1)) {
+                let minor = rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+                if format!("1.{minor}") != wanted {
+                    let cure =
+                        format!("{MANIFEST} asks for Rust {wanted}: say the same here, or change it there");
+                    breaches.push(Breach::new(&file.path, index + 1, cure));
+                }
+            }
+        }
+    }
+    breaches
+}
+
 fn missing(page: &str) -> Breach {
     Breach::new(page, 1, "the page is missing: write it")
 }
