@@ -53,6 +53,9 @@ pub(crate) struct Flags {
     /// Never answers `server/discover`.
     #[arg(long)]
     pub(crate) silent_discover: bool,
+    /// Has the tool `confide` for clients that declare elicitation.
+    #[arg(long)]
+    pub(crate) tools_by_capability: bool,
     /// Cuts the list of tools into so many pages.
     #[arg(long, default_value_t = 1)]
     pub(crate) pages: usize,

@@ -168,7 +168,7 @@ impl Server {
             }
             "tools/list" => {
                 locked(&self.stats).lists += 1;
-                self.page(params.get("cursor").and_then(Value::as_str))
+                self.page(params.get("cursor").and_then(Value::as_str), &call.session)
             }
             "tools/call" => {
                 locked(&self.stats).calls += 1;
@@ -256,10 +256,16 @@ impl Server {
         Reply::Silence
     }
 
+    /// Whether the client of a session is shown the tool `confide`.
+    pub(crate) fn confides(&self, session: &str) -> bool {
+        let declared = locked(&self.declared).get(session).cloned().unwrap_or_default();
+        self.flags.tools_by_capability && declared.get("elicitation").is_some()
+    }
+
     /// One page of the tools. A cursor is the number of the page.
-    fn page(&self, cursor: Option<&str>) -> Reply {
+    fn page(&self, cursor: Option<&str>, session: &str) -> Reply {
         let http = matches!(self.flags.transport, crate::flags::Transport::Http);
-        let all = tools::list(http, self.extra.load(Ordering::Relaxed));
+        let all = tools::list(http, self.extra.load(Ordering::Relaxed), self.confides(session));
         let pages = self.flags.pages.max(1);
         let Some(page) = cursor.map_or(Some(0), |cursor| cursor.parse().ok()).filter(|page| *page < pages)
         else {

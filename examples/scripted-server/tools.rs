@@ -70,9 +70,12 @@ const OVER_HTTP: [Listed; 4] = [
 ];
 const EXTRA: Listed = ("extra", "Was added by `list-changed`", &[]);
 
-pub(crate) fn list(http: bool, extra: bool) -> Vec<Value> {
+const CONFIDE: Listed = ("confide", "Is there for who can be asked", &[]);
+
+pub(crate) fn list(http: bool, extra: bool, confides: bool) -> Vec<Value> {
     let over_http = OVER_HTTP.iter().filter(|_| http);
-    let listed = ANYWHERE.iter().chain(over_http).chain(extra.then_some(&EXTRA));
+    let more = [extra.then_some(&EXTRA), confides.then_some(&CONFIDE)];
+    let listed = ANYWHERE.iter().chain(over_http).chain(more.into_iter().flatten());
     let entry = |(name, description, arguments): &Listed| {
         let properties: serde_json::Map<String, Value> =
             arguments.iter().map(|&(name, kind)| (name.to_owned(), json!({ "type": kind }))).collect();
@@ -167,6 +170,7 @@ pub(crate) async fn call(server: &Server, params: &Value, call: &Call) -> Reply 
         }
         // The HTTP front acts on these two.
         "status" | "forget-session" if over_http => text("done"),
+        "confide" if server.confides(&call.session) => text("confided"),
         "extra" if server.extra.load(Ordering::Relaxed) => text("extra"),
         unknown => Reply::Error(INVALID_PARAMS, format!("Unknown tool: {unknown}")),
     }

@@ -69,6 +69,11 @@ pub fn build(sources: &[Source], naming: Naming) -> (View, Vec<Remark>) {
     builder.finish(sources)
 }
 
+/// What one server lists under its own names, by a link beside the shared one.
+pub fn view_of(server: &ServerHandle) -> View {
+    build(&[(server.clone(), server.offer())], Naming::Own).0
+}
+
 struct Builder {
     naming: Naming,
     /// Whether the entries come from a modern server behind a URL.
@@ -256,7 +261,9 @@ impl Caching {
     fn of(sources: &[Source]) -> Caching {
         let mut fresh_until: Option<Option<Instant>> = None;
         let mut public = true;
-        for (_, offer) in sources {
+        for (server, offer) in sources {
+            // What a link of one client's own lists is nobody else's.
+            public &= !server.is_pooled();
             // What a legacy server says of caching it says by accident: its era has no such promise.
             let promises = offer.peer.as_ref().is_some_and(|peer| peer.era() == Era::Modern);
             public &= promises;

@@ -12,7 +12,7 @@ mod snapshot;
 mod template;
 mod view;
 
-pub use build::Remark;
+pub use build::{Remark, view_of};
 pub use naming::split as split_name;
 pub use snapshot::{Catalog, CatalogHandle, Changed};
 pub use view::{Introduction, Owner, Route, View};

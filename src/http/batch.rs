@@ -61,7 +61,7 @@ pub async fn answer(
             Element::Request(message, params) => requests.push(Ok((message, params))),
             Element::Wrong(reply) => requests.push(Err(reply)),
             Element::Notification(message, params) => {
-                notification(front, &endpoint, (&message, &params), &session).await
+                notification(front, &endpoint, (&message, &params), (&principal, &session)).await
             }
             Element::Response(message) => drop(session.answer(message)),
         }

@@ -22,6 +22,7 @@ use super::outlet::Outlet;
 use super::post::{self, Inbound, Taken};
 use super::reply::{self, FrontResponse};
 use super::stream::relay;
+use super::streams;
 
 /// The path of the stream of the merged endpoint; servers' own lie below it.
 const STREAM: &str = "/sse";
@@ -163,7 +164,13 @@ async fn take<B: RequestBody>(
             );
         }
         (Kind::Notification, Some(session)) => {
-            post::notification(front, &connection.endpoint, (&message, &params), &session).await;
+            post::notification(
+                front,
+                &connection.endpoint,
+                (&message, &params),
+                (&connection.principal, &session),
+            )
+            .await;
         }
         (Kind::Result | Kind::Error, Some(session)) => drop(session.answer(message)),
         // What comes before the introduction concerns nobody.
@@ -218,11 +225,8 @@ async fn serve(
 
 /// From here on the client hears of changes, and may ask.
 fn settle(front: &Front, connection: &Connection, session: Arc<Session>) {
-    let server = match &connection.endpoint {
-        Endpoint::Merged => None,
-        Endpoint::Server(server) => Some(server.name().clone()),
-    };
-    let changes = front.hub.attach(server, Arc::clone(session.watched()), connection.writer.clone());
+    let vantage = streams::vantage(&connection.endpoint, &streams::caller(&connection.principal, &session));
+    let changes = front.hub.attach(vantage, Arc::clone(session.watched()), connection.writer.clone());
     let (hold, before) = (session.hold_stream(), lock(&connection.opened).take());
     if connection.writer.is_gone() || before.is_some() {
         // The stream has gone meanwhile, or another introduction was faster.

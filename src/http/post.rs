@@ -14,11 +14,11 @@ use tracing::debug;
 use crate::base::{Era, Error, ErrorKind, Level, Principal, Version};
 use crate::protocol::trace::Trace;
 use crate::protocol::{
-    ClientCapabilities, ClientInfo, Kind, Message, MessageError, Params, RawId, header, id, method, params,
-    skim,
+    ClientCapabilities, ClientInfo, Kind, Message, Params, RawId, header, id, method, params, skim,
 };
 use crate::router::{Answer, ClientCall, Endpoint, Reply, Request as Routed};
 use crate::session::{Client, KEEP_ALIVE_EVERY, Session, Ticket};
+use crate::supervisor::Caller;
 
 use super::accepts::Accepts;
 use super::batch;
@@ -47,7 +47,7 @@ pub async fn answer<B: RequestBody>(
     }
     let message = match Message::parse(text) {
         Ok(message) => message,
-        Err(error) => return unreadable(error, &head.headers),
+        Err(error) => return reply::unreadable(error, &head.headers),
     };
     let params = match Params::read(&message) {
         Ok(params) => params,
@@ -113,8 +113,12 @@ async fn modern(inbound: Inbound<'_>) -> FrontResponse {
         // The core knows none (2026-07-28: "defines no client-to-server notifications over Streamable HTTP");
         // extensions may.
         Kind::Notification => {
-            let Inbound { front, endpoint, message, params, .. } = &inbound;
-            front.router.pass_notification(endpoint, message, params, Era::Modern).await;
+            let Inbound { front, endpoint, principal, message, params, .. } = &inbound;
+            let declared = params.meta.as_ref().and_then(|meta| meta.client_capabilities.clone());
+            let declared = declared.map_or("{}", |span| &message.as_str()[span]);
+            let capabilities = ClientCapabilities::read(declared);
+            let caller = Caller { principal, session: None, capabilities };
+            front.router.pass_notification(endpoint, (message, params), Era::Modern, &caller).await;
             return reply::status(StatusCode::ACCEPTED);
         }
         Kind::Result | Kind::Error => {
@@ -131,8 +135,9 @@ async fn modern(inbound: Inbound<'_>) -> FrontResponse {
     };
     let Some(id) = inbound.message.id() else { return reply::status(StatusCode::BAD_REQUEST) };
     if inbound.message.method() == method::LISTEN {
-        return streams::listen(inbound.front, &inbound.endpoint, &inbound.message, &inbound.params, id)
-            .await;
+        let Inbound { front, endpoint, principal, message, params, .. } = &inbound;
+        let caller = Caller { principal, session: None, capabilities: declared.capabilities };
+        return streams::listen(front, endpoint, &caller, (message, params), id).await;
     }
     let (front, accepts) = (inbound.front, Accepts::read(inbound.headers));
     let request = inbound.routed(id, Era::Modern, declared.log_level, declared.capabilities);
@@ -159,8 +164,8 @@ async fn legacy(inbound: Inbound<'_>) -> FrontResponse {
     match inbound.message.kind() {
         Kind::Request => {}
         Kind::Notification => {
-            let Inbound { front, endpoint, message, params, .. } = &inbound;
-            notification(front, endpoint, (message, params), &session).await;
+            let Inbound { front, endpoint, principal, message, params, .. } = &inbound;
+            notification(front, endpoint, (message, params), (principal, &session)).await;
             return reply::status(StatusCode::ACCEPTED);
         }
         Kind::Result | Kind::Error => {
@@ -226,7 +231,8 @@ async fn subscription(inbound: Inbound<'_>, session: &Session, id: RawId) -> Rep
         }
         return Reply::result(&id, b"{}");
     }
-    let routed = inbound.routed(id, Era::Legacy, None, session.capabilities());
+    let mut routed = inbound.routed(id, Era::Legacy, None, session.capabilities());
+    routed.session = Some(streams::session_key(session));
     let subscribed = front.router.subscribe(&routed).await.and_then(|one| session.watched().add(one));
     match subscribed {
         Ok(()) => Reply::result(&routed.id, b"{}"),
@@ -239,9 +245,10 @@ pub(super) async fn notification(
     front: &Front,
     endpoint: &Endpoint,
     (message, params): (&Message, &Params),
-    session: &Session,
+    (principal, session): (&Principal, &Session),
 ) {
-    front.router.pass_notification(endpoint, message, params, Era::Legacy).await;
+    let caller = streams::caller(principal, session);
+    front.router.pass_notification(endpoint, (message, params), Era::Legacy, &caller).await;
     if message.method() == method::PROGRESS
         && let Some(span) = params.progress_token.clone()
         && let Some(number) = id::minted(&message.slice(span))
@@ -384,15 +391,4 @@ async fn collect<B: RequestBody>(mut body: B, cap: usize) -> Result<Bytes, Error
         }
     }
     Ok(if rest.is_empty() { first } else { rest.freeze() })
-}
-
-/// A body that is no message. Its era shows in the header only.
-fn unreadable(error: MessageError, headers: &HeaderMap) -> FrontResponse {
-    let header = headers.get(header::PROTOCOL_VERSION).and_then(|value| value.to_str().ok());
-    let era = if header.is_some_and(Version::claims_modern) { Era::Modern } else { Era::Legacy };
-    let (id, error) = match error {
-        MessageError::Syntax(_) => (None, Error::new(ErrorKind::Parse, error.to_string())),
-        MessageError::Invalid { reason, id } => (id, Error::new(ErrorKind::InvalidRequest, reason)),
-    };
-    reply::reply(Reply::error(id.as_ref(), &error, era))
 }

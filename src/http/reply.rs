@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
-use crate::base::{Era, Error, ErrorKind};
-use crate::protocol::{header, sse};
+use crate::base::{Era, Error, ErrorKind, Version};
+use crate::protocol::{MessageError, header, sse};
 use crate::router::Reply;
 
 use super::body::FrontBody;
@@ -74,4 +74,15 @@ pub fn no_stream(error: &Error) -> FrontResponse {
         *refused.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     refused
+}
+
+/// A body that is no message. Its era shows in the header only.
+pub fn unreadable(error: MessageError, headers: &HeaderMap) -> FrontResponse {
+    let header = headers.get(header::PROTOCOL_VERSION).and_then(|value| value.to_str().ok());
+    let era = if header.is_some_and(Version::claims_modern) { Era::Modern } else { Era::Legacy };
+    let (id, error) = match error {
+        MessageError::Syntax(_) => (None, Error::new(ErrorKind::Parse, error.to_string())),
+        MessageError::Invalid { reason, id } => (id, Error::new(ErrorKind::InvalidRequest, reason)),
+    };
+    reply(Reply::error(id.as_ref(), &error, era))
 }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use http::header::ACCEPT;
 use http::{HeaderMap, StatusCode};
 
-use crate::base::{Era, Error, ErrorKind, Principal, ServerName};
+use crate::base::{Era, Error, ErrorKind, Principal};
 use crate::protocol::{Message, Params, RawId, header, method, skim, write};
 use crate::router::{Endpoint, Reply};
-use crate::session::{OWN_STREAM, Position, Reader, Session, Wants, Watched};
-use crate::supervisor::SessionKey;
+use crate::session::{OWN_STREAM, Position, Reader, Session, Vantage, Wants, Watched};
+use crate::supervisor::{Caller, SessionKey};
 
 use super::body::FrontBody;
 use super::front::Front;
@@ -51,7 +51,12 @@ pub fn open(front: &Front, endpoint: &Endpoint, principal: &Principal, headers: 
                     None => return Ok(lost(&position)),
                 }
             }
-            position => own_stream(front, endpoint, &session, position.as_ref()),
+            position => own_stream(
+                front,
+                vantage(endpoint, &caller(principal, &session)),
+                &session,
+                position.as_ref(),
+            ),
         };
         let hold = session.hold_stream();
         Ok(reply::events(FrontBody::Opened { reader, _hold: hold, _place: place }))
@@ -84,7 +89,7 @@ fn lost(position: &Position) -> FrontResponse {
 /// and the client is told just that.
 fn own_stream(
     front: &Front,
-    endpoint: &Endpoint,
+    vantage: Vantage,
     session: &Arc<Session>,
     position: Option<&Position>,
 ) -> Reader {
@@ -99,7 +104,7 @@ fn own_stream(
     loop {
         let (stream, fresh) = streams.own();
         if fresh {
-            front.hub.adopt(server_of(endpoint), Arc::clone(session.watched()), Arc::clone(&stream));
+            front.hub.adopt(vantage.clone(), Arc::clone(session.watched()), Arc::clone(&stream));
         }
         // One that was let go at this very moment is followed by another.
         let Ok(reader) = stream.connect(None) else { continue };
@@ -138,6 +143,11 @@ pub fn end(front: &Front, session: &Session) {
     front.router.fleet().end_session(session.key().0);
 }
 
+/// Who speaks in a session.
+pub fn caller<'a>(principal: &'a Principal, session: &Session) -> Caller<'a> {
+    Caller { principal, session: Some(session_key(session)), capabilities: session.capabilities() }
+}
+
 /// The session as the fleet knows it.
 pub fn session_key(session: &Session) -> SessionKey {
     let (id, inherited) = session.key();
@@ -148,8 +158,8 @@ pub fn session_key(session: &Session) -> SessionKey {
 pub async fn listen(
     front: &Front,
     endpoint: &Endpoint,
-    message: &Message,
-    params: &Params,
+    caller: &Caller<'_>,
+    (message, params): (&Message, &Params),
     id: RawId,
 ) -> FrontResponse {
     let filter =
@@ -180,14 +190,14 @@ pub async fn listen(
     }
     for uri in uris {
         // What cannot be subscribed to is missing in the acknowledgement.
-        if let Ok(subscription) = front.router.subscribe_to(endpoint, &uri)
+        if let Ok(subscription) = front.router.subscribe_to(endpoint, &uri, caller).await
             && let Err(error) = watched.add(subscription)
         {
             return reply::reply(Reply::error(Some(&id), &error, Era::Modern));
         }
     }
     watched.settled().await;
-    match front.hub.listen(server_of(endpoint), wants, watched, id.clone()) {
+    match front.hub.listen(vantage(endpoint, caller), wants, watched, id.clone()) {
         Ok(listening) => reply::events(FrontBody::Changes(listening)),
         Err(error) => reply::reply(Reply::error(Some(&id), &error, Era::Modern)),
     }
@@ -204,9 +214,12 @@ fn has_tasks(message: &Message, params: &Params) -> bool {
         .is_some_and(|all| skim::field(all, "io.modelcontextprotocol/tasks").is_some())
 }
 
-fn server_of(endpoint: &Endpoint) -> Option<ServerName> {
+/// Which changes are a caller's at an endpoint.
+pub fn vantage(endpoint: &Endpoint, caller: &Caller<'_>) -> Vantage {
     match endpoint {
-        Endpoint::Merged => None,
-        Endpoint::Server(server) => Some(server.name().clone()),
+        Endpoint::Merged => Vantage::default(),
+        Endpoint::Server(server) => {
+            Vantage { endpoint: Some(server.name().clone()), own: server.link_key(caller) }
+        }
     }
 }

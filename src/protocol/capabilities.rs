@@ -14,6 +14,7 @@ const SAMPLING_CONTEXT: u8 = 1 << 2;
 const FORM: u8 = 1 << 3;
 const URL: u8 = 1 << 4;
 const ROOTS: u8 = 1 << 5;
+const ROOTS_CHANGE: u8 = 1 << 6;
 
 impl ClientCapabilities {
     /// No capability at all.
@@ -34,7 +35,10 @@ impl ClientCapabilities {
             bits |= if url { URL } else { 0 };
             bits |= if form { FORM } else { 0 };
         }
-        bits |= if skim::field(json, "roots").is_some() { ROOTS } else { 0 };
+        if let Some(roots) = skim::field_text(json, "roots") {
+            let change = skim::field_text(roots, "listChanged") == Some("true");
+            bits |= ROOTS | if change { ROOTS_CHANGE } else { 0 };
+        }
         ClientCapabilities(bits)
     }
 
@@ -54,8 +58,10 @@ impl ClientCapabilities {
             (false, true) => fields.push(r#""elicitation":{"url":{}}"#.to_owned()),
             (false, false) => {}
         }
-        if self.has(ROOTS) {
-            fields.push(r#""roots":{}"#.to_owned());
+        match (self.has(ROOTS), self.has(ROOTS_CHANGE)) {
+            (true, true) => fields.push(r#""roots":{"listChanged":true}"#.to_owned()),
+            (true, false) => fields.push(r#""roots":{}"#.to_owned()),
+            _ => {}
         }
         format!("{{{}}}", fields.join(","))
     }
@@ -75,7 +81,7 @@ impl ClientCapabilities {
     /// that is told the roots of one takes them for everybody's.
     #[must_use]
     pub fn shareable(self) -> ClientCapabilities {
-        ClientCapabilities(self.0 & !ROOTS)
+        ClientCapabilities(self.0 & !(ROOTS | ROOTS_CHANGE))
     }
 
     /// What a client would have had to declare to be asked `method` with `params`: JSON text, as in
@@ -90,6 +96,11 @@ impl ClientCapabilities {
             method::ROOTS_LIST => r#"{"roots":{}}"#,
             _ => "{}",
         }
+    }
+
+    /// Whether a client says when its roots have changed.
+    pub fn tells_of_roots(self) -> bool {
+        self.has(ROOTS_CHANGE)
     }
 
     /// Whether a client can be sent to a URL.
@@ -129,6 +140,7 @@ mod tests {
             r#"{"sampling":{"tools":{},"context":{}},"elicitation":{"form":{},"url":{}},"roots":{}}"#,
             r#"{"elicitation":{}}"#,
             r#"{"elicitation":{"url":{}}}"#,
+            r#"{"roots":{"listChanged":true}}"#,
         ] {
             let read = ClientCapabilities::read(json);
             assert_eq!(read.to_json(), json);

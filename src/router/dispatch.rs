@@ -19,6 +19,7 @@ use super::answer::Answer;
 use super::call::ClientCall;
 use super::finish::Waiting;
 use super::limit::{Gate, InFlight};
+use super::own;
 use super::parked::Parked;
 use super::prepare::{self, Round};
 use super::reads::{Look, Reads};
@@ -104,7 +105,7 @@ impl Router {
     /// Whether the router has an answer of its own to a request. The asker is the gateway itself: nothing is counted.
     pub async fn answers(&self, request: &Request) -> bool {
         self.0.catalog.settled().await;
-        matches!(self.answer_here(request), Some(Ok(_)))
+        matches!(self.answer_here(request).await, Some(Ok(_)))
     }
 
     /// Answers a request, or sends it on its way.
@@ -113,7 +114,7 @@ impl Router {
         if !self.0.catalog.is_settled() {
             self.0.catalog.settled().await;
         }
-        if let Some(outcome) = self.answer_here(&request) {
+        if let Some(outcome) = self.answer_here(&request).await {
             return Answer::Ready(self.finish(&request, None, outcome, received));
         }
         let mut waiting = Waiting { router: self, request: &request, received, target: None, over: false };
@@ -164,41 +165,53 @@ impl Router {
         ))
     }
 
-    /// Passes on what a client announces at a server's own endpoint, if it is nothing that ends here. A server that is
-    /// not up misses it, as it would on any connection that is not there.
-    pub async fn pass_notification(&self, endpoint: &Endpoint, message: &Message, params: &Params, era: Era) {
-        let Endpoint::Server(server) = endpoint else { return };
-        let Some(live) = server.live().filter(|_| !method::ENDING_HERE.contains(&message.method())) else {
-            return;
-        };
-        let text = prepare::notification(message, params, (era, live.peer.era()));
-        if let Err(fault) = live.link.notify(text).await {
-            debug!(method = message.method(), error = %fault.error, "a notification was not delivered");
+    /// Passes on what a client announces: that its roots have changed, to the servers that have been told of its roots;
+    /// anything else at a server's own endpoint, if it is nothing that ends here. A server that is not up misses it, as it
+    /// would on any connection that is not there.
+    pub async fn pass_notification(
+        &self,
+        endpoint: &Endpoint,
+        (message, params): (&Message, &Params),
+        era: Era,
+        caller: &Caller<'_>,
+    ) {
+        for server in own::hearers(&self.0.fleet, endpoint, message.method(), caller) {
+            let Some(live) = server.live() else { continue };
+            let text = prepare::notification(message, params, (era, live.peer.era()));
+            if let Err(fault) = live.link.notify(text).await {
+                debug!(method = message.method(), error = %fault.error, "a notification was not delivered");
+            }
         }
     }
 
     /// Subscribes to the resource that a request of a legacy client names.
     pub async fn subscribe(&self, request: &Request) -> Result<Subscription, Error> {
         let target = resolve::resolve(request, &self.0.catalog, &self.0.fleet, &self.0.tasks).await?;
-        let subscription = subscribe_at(target)?;
+        let subscription = own::subscribe(target, &request.caller()).await?;
         subscription.settled().await;
         Ok(subscription)
     }
 
-    /// Subscribes to a resource at an endpoint, without waiting for the server; an error if it is nobody's, or cannot be subscribed to.
-    pub fn subscribe_to(&self, endpoint: &Endpoint, uri: &str) -> Result<Subscription, Error> {
+    /// Subscribes to a resource at an endpoint, without waiting for the server to be told; an error if it is nobody's, or
+    /// cannot be subscribed to.
+    pub async fn subscribe_to(
+        &self,
+        endpoint: &Endpoint,
+        uri: &str,
+        caller: &Caller<'_>,
+    ) -> Result<Subscription, Error> {
         let target = match endpoint {
             Endpoint::Server(server) => Target { name: Some(uri.to_owned()), ..Target::plain(server) },
             Endpoint::Merged => resolve::owned(uri.into(), &self.0.catalog)?,
         };
-        subscribe_at(target)
+        own::subscribe(target, caller).await
     }
 
     /// What is answered from snapshots, without a server; `None` for everything else.
-    fn answer_here(&self, request: &Request) -> Option<Result<Vec<u8>, Error>> {
+    async fn answer_here(&self, request: &Request) -> Option<Result<Vec<u8>, Error>> {
         let method = request.message.method();
         if let Some(kind) = ListKind::ALL.into_iter().find(|kind| kind.method() == method) {
-            return Some(self.list(request, kind));
+            return Some(self.list(request, kind).await);
         }
         match (method, request.era) {
             (method::PING, Era::Legacy) => Some(Ok(b"{}".to_vec())),
@@ -215,7 +228,7 @@ impl Router {
         }
     }
 
-    fn list(&self, request: &Request, kind: ListKind) -> Result<Vec<u8>, Error> {
+    async fn list(&self, request: &Request, kind: ListKind) -> Result<Vec<u8>, Error> {
         if request.params.cursor.is_some() {
             return Err(Error::new(
                 ErrorKind::InvalidParams,
@@ -224,7 +237,12 @@ impl Router {
         }
         match &request.endpoint {
             Endpoint::Merged => self.0.fleet.servers().iter().for_each(ServerHandle::lists_used),
-            Endpoint::Server(server) => server.lists_used(),
+            Endpoint::Server(server) => {
+                if let Some(view) = own::view(server, &request.caller()).await {
+                    return Ok(view.list(kind, request.era));
+                }
+                server.lists_used();
+            }
         }
         Ok(self.view(&request.endpoint).list(kind, request.era))
     }
@@ -273,12 +291,7 @@ impl Router {
         if let (Era::Modern, Some(level)) = (request.era, request.log_level) {
             target.server.want_log_level(level);
         }
-        let caller = Caller {
-            principal: &request.principal,
-            session: request.session,
-            capabilities: request.capabilities,
-        };
-        let own = target.server.for_caller(&caller).await?;
+        let own = target.server.for_caller(&request.caller()).await?;
         let shared = own.is_none();
         if let Some(own) = own {
             target.server = own;
@@ -349,12 +362,4 @@ const RETRY_SOON: &str = r#"{"retry_after":1}"#;
 
 fn instructions(intro: &Introduction) -> String {
     intro.instructions.as_ref().map(|text| format!(r#","instructions":{text}"#)).unwrap_or_default()
-}
-
-fn subscribe_at(target: Target) -> Result<Subscription, Error> {
-    if !target.server.can_subscribe() {
-        let text = format!("server '{}' does not offer subscriptions", target.server.name());
-        return Err(Error::new(ErrorKind::MethodNotFound, text));
-    }
-    Ok(target.server.subscribe(&target.name.unwrap_or_default()))
 }

@@ -11,6 +11,7 @@ mod dialog;
 mod dispatch;
 mod finish;
 mod limit;
+mod own;
 mod parked;
 mod prepare;
 mod question;

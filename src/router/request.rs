@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue};
 use crate::base::{Era, Error, Level, Principal};
 use crate::protocol::trace::Trace;
 use crate::protocol::{ClientCapabilities, ClientInfo, Message, Params, RawId, write};
-use crate::supervisor::{ServerHandle, SessionKey};
+use crate::supervisor::{Caller, ServerHandle, SessionKey};
 use crate::telemetry::EndpointKind;
 
 /// Where a request came in.
@@ -69,6 +69,11 @@ pub struct Request {
 }
 
 impl Request {
+    /// Who asks, as far as it matters to whom a link belongs.
+    pub fn caller(&self) -> Caller<'_> {
+        Caller { principal: &self.principal, session: self.session, capabilities: self.capabilities }
+    }
+
     /// `params.arguments`, raw JSON.
     pub fn arguments(&self) -> &str {
         self.params.arguments.clone().map_or("{}", |span| &self.message.as_str()[span])

@@ -85,13 +85,17 @@ fn resolve_single(
         _ => return Ok(Target::plain(server)),
     };
     let name = string(request, span, field)?;
-    if method == method::TOOLS_CALL && is_hidden(server, &name) {
+    let own = server.own_link(&request.caller());
+    if method == method::TOOLS_CALL && is_hidden(server, own.as_ref(), &name) {
         return Err(unknown(ListKind::Tools, &name));
     }
     // Only where somebody has headers to read or to write.
     let over_http = request.headers.is_some() || matches!(server.config().transport, Transport::Http { .. });
     let mirrors = (over_http && method == method::TOOLS_CALL)
-        .then(|| catalog.current().servers.get(server.name())?.mirrors(&name))
+        .then(|| match own.as_ref().and_then(|own| listed(own, &name)) {
+            Some(entry) => Mirrors::of_tool(&entry).ok().flatten().map(Arc::new),
+            None => catalog.current().servers.get(server.name())?.mirrors(&name),
+        })
         .flatten();
     Ok(Target { name: Some(name.into_owned()), mirrors, ..Target::plain(server) })
 }
@@ -112,18 +116,21 @@ fn resolve_task(request: &Request, fleet: &Fleet, tasks: &Tasks) -> Result<Targe
 
 /// Whether a filter hides a tool. Where there is a filter, a name that the server does not list is refused in the same
 /// words, so that the two cannot be told apart.
-fn is_hidden(server: &ServerHandle, name: &str) -> bool {
+fn is_hidden(server: &ServerHandle, own: Option<&ServerHandle>, name: &str) -> bool {
     let filter = &server.config().tools;
     if filter.allow.is_empty() && filter.deny.is_empty() {
         return false;
     }
-    let listed = |entry: &Bytes| {
-        std::str::from_utf8(entry)
-            .ok()
-            .and_then(|entry| skim::string_field(entry, "name"))
-            .is_some_and(|own| own == name)
-    };
-    !filter.permits(name) || !server.offer().list(ListKind::Tools).entries().iter().any(listed)
+    let is_listed = || own.into_iter().chain([server]).any(|server| listed(server, name).is_some());
+    !filter.permits(name) || !is_listed()
+}
+
+/// The entry of a tool in its server's own list, JSON text.
+fn listed(server: &ServerHandle, name: &str) -> Option<String> {
+    let offer = server.offer();
+    let mut texts =
+        offer.list(ListKind::Tools).entries().iter().filter_map(|entry| std::str::from_utf8(entry).ok());
+    texts.find(|text| skim::string_field(text, "name").is_some_and(|own| own == name)).map(str::to_owned)
 }
 
 async fn named(

@@ -15,7 +15,7 @@ use crate::base::{Error, ErrorKind, ServerName};
 use crate::catalog::{CatalogHandle, Changed};
 use crate::protocol::params::key;
 use crate::protocol::{RawId, method, skim, sse, write};
-use crate::supervisor::{Fleet, Updated};
+use crate::supervisor::{Fleet, LinkKey, OwnChange, Updated};
 use crate::upstream::ListKind;
 
 use super::queue::{self, Reader, Writer};
@@ -42,9 +42,18 @@ impl Wants {
     pub const ALL: Wants = Wants { tools: true, prompts: true, resources: true };
 }
 
+/// Where a listener stands: whose changes are news there.
+#[derive(Clone, Debug, Default)]
+pub struct Vantage {
+    /// The server's endpoint, or the merged one.
+    pub endpoint: Option<ServerName>,
+    /// The link beside the shared one that the listener's requests take there.
+    pub own: Option<LinkKey>,
+}
+
 #[derive(Debug)]
 struct Listener {
-    endpoint: Option<ServerName>,
+    vantage: Vantage,
     wants: Wants,
     /// The id of the listen request, which a modern client finds in every notification.
     subscription: Option<RawId>,
@@ -114,7 +123,8 @@ impl Hub {
         let cap = AtomicUsize::new(cap);
         let hub = Hub(Arc::new(Inner { listeners: Mutex::default(), next, open, cap }));
         let (follower, changes, updates) = (hub.clone(), catalog.changes(), fleet.updates());
-        tokio::spawn(async move { follower.follow(changes, updates, shutdown).await });
+        let own = fleet.own_changes();
+        tokio::spawn(async move { follower.follow(changes, own, updates, shutdown).await });
         hub
     }
 
@@ -122,7 +132,7 @@ impl Hub {
     /// is on the stream before anything else can be.
     pub fn listen(
         &self,
-        endpoint: Option<ServerName>,
+        vantage: Vantage,
         wants: Wants,
         watched: Arc<Watched>,
         subscription: RawId,
@@ -132,21 +142,21 @@ impl Hub {
         // The reader is in our hands, so the queue cannot be gone.
         let _ = writer.push(acknowledgement(&subscription, wants, &watched.uris()));
         let line = Line::Once(writer);
-        let key = self.enter(Listener { endpoint, wants, subscription: Some(subscription), watched, line });
+        let key = self.enter(Listener { vantage, wants, subscription: Some(subscription), watched, line });
         Ok(Listening { reader, key, place })
     }
 
     /// Lets a legacy session's own stream hear of everything at an endpoint, until nobody has been connected to it for as
     /// long as things are kept.
-    pub fn adopt(&self, endpoint: Option<ServerName>, watched: Arc<Watched>, stream: Arc<Stream>) {
+    pub fn adopt(&self, vantage: Vantage, watched: Arc<Watched>, stream: Arc<Stream>) {
         let line = Line::Lasting(stream);
-        self.enter(Listener { endpoint, wants: Wants::ALL, subscription: None, watched, line });
+        self.enter(Listener { vantage, wants: Wants::ALL, subscription: None, watched, line });
     }
 
     /// Lets a stream that serves other ends too hear of everything at an endpoint, in the way of a legacy client.
-    pub fn attach(&self, endpoint: Option<ServerName>, watched: Arc<Watched>, writer: Writer) -> Attached {
+    pub fn attach(&self, vantage: Vantage, watched: Arc<Watched>, writer: Writer) -> Attached {
         let line = Line::Once(writer);
-        let key = self.enter(Listener { endpoint, wants: Wants::ALL, subscription: None, watched, line });
+        let key = self.enter(Listener { vantage, wants: Wants::ALL, subscription: None, watched, line });
         Attached { key, hub: self.clone() }
     }
 
@@ -183,9 +193,11 @@ impl Hub {
     async fn follow(
         self,
         mut changes: broadcast::Receiver<Changed>,
+        mut own: broadcast::Receiver<OwnChange>,
         mut updates: broadcast::Receiver<Updated>,
         shutdown: CancellationToken,
     ) {
+        let everything: BTreeSet<ListKind> = ListKind::ALL.into_iter().collect();
         let mut tick = tokio::time::interval(KEEP_ALIVE_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -193,9 +205,17 @@ impl Hub {
                 biased;
                 () = shutdown.cancelled() => return self.end_all(),
                 change = changes.recv() => match change {
-                    Ok(changed) => self.announce(Some(&changed)),
+                    Ok(changed) => self.announce(&changed.kinds, |at| changed.endpoint == at.endpoint),
                     // Too far behind to know what was missed: everything may have changed.
-                    Err(broadcast::error::RecvError::Lagged(_)) => self.announce(None),
+                    Err(broadcast::error::RecvError::Lagged(_)) => self.announce(&everything, |_| true),
+                    Err(broadcast::error::RecvError::Closed) => return self.end_all(),
+                },
+                change = own.recv() => match change {
+                    Ok(changed) => self.announce(&changed.kinds, |at| {
+                        at.endpoint.as_ref() == Some(&changed.server)
+                            && at.own.as_ref().is_some_and(|own| changed.concerns(own))
+                    }),
+                    Err(broadcast::error::RecvError::Lagged(_)) => self.announce(&everything, |at| at.own.is_some()),
                     Err(broadcast::error::RecvError::Closed) => return self.end_all(),
                 },
                 updated = updates.recv() => match updated {
@@ -209,14 +229,8 @@ impl Hub {
         }
     }
 
-    fn announce(&self, changed: Option<&Changed>) {
-        let everything: BTreeSet<ListKind> = ListKind::ALL.into_iter().collect();
-        for listener in self.lock().values() {
-            let kinds = match changed {
-                None => &everything,
-                Some(changed) if changed.endpoint == listener.endpoint => &changed.kinds,
-                Some(_) => continue,
-            };
+    fn announce(&self, kinds: &BTreeSet<ListKind>, concerns: impl Fn(&Vantage) -> bool) {
+        for listener in self.lock().values().filter(|listener| concerns(&listener.vantage)) {
             for (wanted, kind, method) in [
                 (listener.wants.tools, kinds.contains(&ListKind::Tools), method::TOOLS_CHANGED),
                 (listener.wants.prompts, kinds.contains(&ListKind::Prompts), method::PROMPTS_CHANGED),

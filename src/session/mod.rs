@@ -16,7 +16,7 @@ mod watched;
 
 pub use event_id::{OWN_STREAM, Position};
 pub use facts::Facts;
-pub use hub::{Attached, Hub, KEEP_ALIVE_EVERY, Listening, Place, Wants};
+pub use hub::{Attached, Hub, KEEP_ALIVE_EVERY, Listening, Place, Vantage, Wants};
 pub use keep::Keep;
 pub use queue::{Gone, Reader, Writer, queue};
 pub use resumable::{Home, Retired, Stream};

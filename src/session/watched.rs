@@ -60,7 +60,7 @@ impl Watched {
 
     /// Whether the client wants to hear of this update.
     pub fn covers(&self, updated: &Updated) -> bool {
-        self.lock().get(&updated.uri).is_some_and(|subscription| *subscription.server() == updated.server)
+        self.lock().get(&updated.uri).is_some_and(|subscription| subscription.covers(updated))
     }
 
     /// The URIs.

@@ -17,6 +17,7 @@ use crate::telemetry::names;
 use super::generation::Resources;
 use super::handle::{ServerHandle, Updated};
 use super::launch::{Surroundings, era_key};
+use super::pool::OwnChange;
 use super::snapshot::Offer;
 use super::yard::Yard;
 
@@ -85,6 +86,7 @@ impl Fleet {
             resources,
             changes: watch::Sender::new(0),
             updates: broadcast::Sender::new(UPDATES),
+            own_changes: broadcast::Sender::new(UPDATES),
             shutdown: CancellationToken::new(),
             owners: TaskTracker::new(),
         };
@@ -135,6 +137,11 @@ impl Fleet {
     /// Hears of every update of a subscribed resource from now on.
     pub fn updates(&self) -> broadcast::Receiver<Updated> {
         self.0.yard.updates.subscribe()
+    }
+
+    /// Hears of every change of lists at links of the pools from now on.
+    pub fn own_changes(&self) -> broadcast::Receiver<OwnChange> {
+        self.0.yard.own_changes.subscribe()
     }
 
     /// Stops every server and waits until the last process is gone.

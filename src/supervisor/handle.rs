@@ -18,10 +18,10 @@ use crate::upstream::{Audience, Link, Peer};
 use super::admission::{Admission, Fuse, Pulse};
 use super::breaker::BreakerState;
 use super::machine::{Next, State};
-use super::pool::{Membership, Pool, lost_link};
+use super::pool::{Membership, OwnChange, Pool, lost_link};
 use super::snapshot::Offer;
-use super::subscriptions::Wishes;
 use super::waiter::Waiter;
+use super::wishes::Wishes;
 
 /// A server that can be called now.
 #[derive(Debug)]
@@ -54,6 +54,8 @@ pub struct Updated {
     pub server: ServerName,
     /// The resource.
     pub uri: String,
+    /// The wishes of those whom it tells: of everybody, or of who has a link of their own.
+    pub(super) wishes: Arc<Wishes>,
 }
 
 /// What an operator, or the app, may ask for.
@@ -90,6 +92,8 @@ pub(super) struct Shared {
     pub wishes: Arc<Wishes>,
     /// Where their updates are announced.
     pub updates: broadcast::Sender<Updated>,
+    /// Where changed lists of links of the pool are announced.
+    pub own_changes: broadcast::Sender<OwnChange>,
     /// Bumped whenever an offer has changed, of any server.
     pub changes: watch::Sender<u64>,
     /// Whether it is in the fleet, and not yet on its way there.

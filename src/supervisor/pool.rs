@@ -1,9 +1,9 @@
 //! Links beside the shared one: one for each session, principal, or set of declared capabilities, as `isolation` and
 //! `questions` say. Each is a supervised server of its own; the pool bounds them and closes those that nobody uses.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -11,8 +11,10 @@ use tokio_util::sync::CancellationToken;
 use crate::base::{Era, Error, ErrorKind, FINGERPRINT, Principal, ServerName};
 use crate::config::{Isolation, Links};
 use crate::protocol::ClientCapabilities;
+use crate::upstream::ListKind;
 
 use super::handle::{ServerHandle, retry_after};
+use super::wishes::Wishes;
 
 /// A session as the pool knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,9 +47,35 @@ pub struct Caller<'a> {
 
 /// Whose a link is, and what it declares.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct LinkKey {
-    pub owner: LinkOwner,
-    pub declared: ClientCapabilities,
+pub struct LinkKey {
+    pub(super) owner: LinkOwner,
+    pub(super) declared: ClientCapabilities,
+}
+
+impl LinkKey {
+    /// Whether one client stands alone behind the link.
+    pub fn is_owned(&self) -> bool {
+        self.owner != LinkOwner::Everybody
+    }
+}
+
+/// Lists of a link beside the shared one are not what they were.
+#[derive(Clone, Debug)]
+pub struct OwnChange {
+    /// The server.
+    pub server: ServerName,
+    /// Which lists.
+    pub kinds: BTreeSet<ListKind>,
+    pub(super) key: LinkKey,
+}
+
+impl OwnChange {
+    /// Whether it is news to those whose requests take the link `key`. A modern client that declares now this and now
+    /// that has several of its own, and hears of all.
+    pub fn concerns(&self, key: &LinkKey) -> bool {
+        self.key.owner == key.owner
+            && (key.owner != LinkOwner::Everybody || self.key.declared == key.declared)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -77,7 +105,9 @@ pub struct PooledLink {
 }
 
 /// Makes the supervised server of a key; the token ends it.
-type Make = Box<dyn Fn(&Arc<Pool>, &LinkKey, Option<Era>) -> (ServerHandle, CancellationToken) + Send + Sync>;
+type Make = Box<
+    dyn Fn(&Arc<Pool>, &LinkKey, Arc<Wishes>, Option<Era>) -> (ServerHandle, CancellationToken) + Send + Sync,
+>;
 
 /// The pool of one server.
 pub(super) struct Pool {
@@ -92,6 +122,20 @@ struct Table {
     members: HashMap<LinkKey, Member>,
     /// Sessions whose link has ended, and with it what they had there. The oldest first.
     lost: VecDeque<[u8; FINGERPRINT]>,
+    /// What the owners of links want to hear of; it outlives a link that is closed, or replaced by a reload.
+    wishes: HashMap<LinkKey, Weak<Wishes>>,
+}
+
+impl Table {
+    fn wishes(&mut self, key: &LinkKey) -> Arc<Wishes> {
+        if let Some(wishes) = self.wishes.get(key).and_then(Weak::upgrade) {
+            return wishes;
+        }
+        self.wishes.retain(|_, wishes| wishes.strong_count() > 0);
+        let wishes = Arc::default();
+        self.wishes.insert(key.clone(), Arc::downgrade(&wishes));
+        wishes
+    }
 }
 
 struct Member {
@@ -150,7 +194,8 @@ impl Pool {
             );
             return Err(Error::new(ErrorKind::Overloaded, text).with_data(retry_after(FULL_RETRY)));
         }
-        let (handle, end) = (self.make)(self, &key, era);
+        let wishes = table.wishes(&key);
+        let (handle, end) = (self.make)(self, &key, wishes, era);
         table.members.insert(key, Member { handle: handle.clone(), end });
         Ok(handle)
     }
@@ -227,21 +272,35 @@ impl Pool {
     }
 
     /// Takes over from the pool that this one follows which sessions have lost, or are about to lose, what they had:
-    /// their links end with it.
-    pub fn inherit(&self, before: &Pool) {
-        let inherited: Vec<_> = {
+    /// their links end with it. Who else has subscribed to something on a link of their own gets another at once.
+    pub fn inherit(self: &Arc<Self>, before: &Pool) {
+        let (inherited, wishes): (Vec<_>, Vec<_>) = {
             let table = before.lock();
+            let lasting = |key: &LinkKey| !matches!(key.owner, LinkOwner::Session(_));
+            let kept = table.wishes.iter().filter(|(key, _)| lasting(key));
+            let wishes = kept.filter_map(|(key, wishes)| Some((key.clone(), wishes.upgrade()?))).collect();
             let owners = table.members.keys().map(|key| &key.owner);
             let of_session = |owner: &LinkOwner| match owner {
                 LinkOwner::Session(id) => Some(*id),
                 _ => None,
             };
-            table.lost.iter().copied().chain(owners.filter_map(of_session)).collect()
+            (table.lost.iter().copied().chain(owners.filter_map(of_session)).collect(), wishes)
         };
         let mut table = self.lock();
         table.lost.extend(inherited);
         let over = table.lost.len().saturating_sub(MAX_LOST);
         table.lost.drain(..over);
+        table.wishes.extend(wishes.iter().map(|(key, wishes)| (key.clone(), Arc::downgrade(wishes))));
+        drop(table);
+        for (key, _) in wishes.into_iter().filter(|(_, wishes)| !wishes.is_empty()) {
+            // One that finds no room is made with the next call.
+            let _ = self.member(key, None, None);
+        }
+    }
+
+    /// The member of `key`, if there is one.
+    pub fn find(&self, key: &LinkKey) -> Option<ServerHandle> {
+        self.lock().members.get(key).map(|member| member.handle.clone())
     }
 
     /// How many links there are.
@@ -286,57 +345,6 @@ impl Membership {
 
     /// Whether one client stands alone behind it.
     pub fn owned(&self) -> bool {
-        self.key.owner != LinkOwner::Everybody
-    }
-}
-
-impl ServerHandle {
-    /// The handle of the link of its own that a caller's requests take to the server; `None` if they take the shared
-    /// one.
-    pub async fn for_caller(&self, caller: &Caller<'_>) -> Result<Option<ServerHandle>, Error> {
-        let Some(pool) = &self.0.pool else { return Ok(None) };
-        let key = pool.key(caller);
-        let shared = key.owner == LinkOwner::Everybody;
-        if shared && !key.declared.any() {
-            return Ok(None);
-        }
-        let mut era = self.live().map(|live| live.peer.era());
-        era = era.or_else(|| self.offer().peer.as_ref().map(|peer| peer.era()));
-        if shared && era.is_none() {
-            era = Some(self.wait_until_live(0).await?.peer.era());
-        }
-        // A modern server asks in its replies, by what each request declares.
-        if shared && era == Some(Era::Modern) {
-            return Ok(None);
-        }
-        pool.member(key, caller.session, era).map(Some)
-    }
-
-    /// The links beside the shared one.
-    pub fn links(&self) -> Vec<PooledLink> {
-        self.0.pool.as_ref().map(|pool| pool.snapshot()).unwrap_or_default()
-    }
-
-    /// The servers of its links for single clients.
-    pub(super) fn pooled(&self) -> Vec<ServerHandle> {
-        self.0.pool.as_ref().map(|pool| pool.handles()).unwrap_or_default()
-    }
-
-    /// Takes over which sessions lose what they had at the server that this one follows.
-    pub(super) fn inherit_sessions_of(&self, before: &ServerHandle) {
-        if let (Some(pool), Some(before)) = (&self.0.pool, &before.0.pool) {
-            pool.inherit(before);
-        }
-    }
-
-    /// How many links there are beside the shared one.
-    pub(super) fn link_count(&self) -> usize {
-        self.0.pool.as_ref().map_or(0, |pool| pool.len())
-    }
-
-    pub(super) fn end_session(&self, id: [u8; FINGERPRINT]) {
-        if let Some(pool) = &self.0.pool {
-            pool.end_session(id);
-        }
+        self.key.is_owned()
     }
 }

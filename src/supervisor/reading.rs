@@ -13,6 +13,7 @@ use crate::upstream::{Link, ListKind, Lost, Peer, is_offered, read_list};
 
 use super::handle::{Shared, Updated};
 use super::launch;
+use super::pool::OwnChange;
 use super::snapshot::{ListState, Offer};
 
 /// Lists of a server that does not announce changes are read again when they are used and older than this: often
@@ -69,8 +70,22 @@ pub(super) fn publish(shared: &Shared, store: &Option<Store>, offer: Offer) {
     if let (Some(store), Some(stored), true) = (store, offer.to_stored(), shared.speaks_for_server()) {
         store.save_catalog(shared.config.name.as_str(), &launch::era_key(&shared.config), stored);
     }
-    shared.offer.store(Arc::new(offer));
+    let offer = Arc::new(offer);
+    let before = shared.offer.swap(Arc::clone(&offer));
     shared.changes.send_modify(|count| *count += 1);
+    let Some(member) = &shared.member else { return };
+    let kinds = differing(&before, &offer);
+    // What is read for the first time is what its owner sees first.
+    if before.peer.is_some() && !kinds.is_empty() {
+        let change = OwnChange { server: shared.config.name.clone(), kinds, key: member.key.clone() };
+        // Nobody may be listening, which is fine.
+        let _ = shared.own_changes.send(change);
+    }
+}
+
+fn differing(before: &Offer, after: &Offer) -> BTreeSet<ListKind> {
+    let differs = |kind: &ListKind| before.list(*kind).entries() != after.list(*kind).entries();
+    ListKind::ALL.into_iter().filter(differs).collect()
 }
 
 /// Reads lists again when the server says that they have changed, or when they are used and old. Returns why the
@@ -87,11 +102,10 @@ pub(super) async fn keep_fresh(
                 if let Some(reason) = happened.lost {
                     return reason;
                 }
-                // What changes on one client's own link is not news to others.
-                let updated = if shared.audience().owned { BTreeSet::new() } else { happened.updated };
-                for uri in updated {
+                for uri in happened.updated {
+                    let (server, wishes) = (shared.config.name.clone(), Arc::clone(&shared.wishes));
                     // Nobody may be listening any more, which is fine.
-                    let _ = shared.updates.send(Updated { server: shared.config.name.clone(), uri });
+                    let _ = shared.updates.send(Updated { server, uri, wishes });
                 }
                 happened.changed
             }

@@ -1,87 +1,20 @@
-//! Resources of one server that somebody wants to hear of, counted, so that the server is asked once for each.
+//! Subscriptions of clients to resources of one server, and how the server is told of them.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tracing::debug;
 
 use crate::base::ServerName;
 use crate::protocol::{method, skim};
 use crate::upstream::Link;
 
-use super::handle::{ServerHandle, Shared};
+use super::handle::{ServerHandle, Shared, Updated};
+use super::wishes::Wishes;
 
-/// A server that has not confirmed a subscription by then is subscribed to all the same, when it gets there.
-const SETTLE: Duration = Duration::from_secs(2);
 /// How long a server may take to confirm one subscription.
 const CONFIRM: Duration = Duration::from_secs(10);
-
-/// The wishes for one server.
-#[derive(Debug)]
-pub(super) struct Wishes {
-    wanted: Mutex<BTreeMap<String, usize>>,
-    /// Grows with every change of the set.
-    version: watch::Sender<u64>,
-    /// The version that the server has been told.
-    applied: watch::Sender<u64>,
-}
-
-impl Default for Wishes {
-    fn default() -> Wishes {
-        Wishes { wanted: Mutex::default(), version: watch::Sender::new(0), applied: watch::Sender::new(0) }
-    }
-}
-
-impl Wishes {
-    /// The set, and its version.
-    pub fn current(&self) -> (BTreeSet<String>, u64) {
-        let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        (wanted.keys().cloned().collect(), *self.version.borrow())
-    }
-
-    /// Whether nobody wants anything.
-    pub fn is_empty(&self) -> bool {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
-    /// Hears of changes.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.version.subscribe()
-    }
-
-    /// Says that the server has been told the set of this version.
-    pub fn told(&self, version: u64) {
-        self.applied.send_replace(version);
-    }
-
-    fn add(&self, uri: &str) {
-        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = wanted.entry(uri.to_owned()).or_default();
-        *count += 1;
-        if *count == 1 {
-            self.version.send_modify(|version| *version += 1);
-        }
-    }
-
-    fn remove(&self, uri: &str) {
-        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = wanted.get_mut(uri) {
-            *count -= 1;
-            if *count == 0 {
-                wanted.remove(uri);
-                self.version.send_modify(|version| *version += 1);
-            }
-        }
-    }
-
-    async fn settled(&self) {
-        let version = *self.version.borrow();
-        let mut applied = self.applied.subscribe();
-        let _ = tokio::time::timeout(SETTLE, applied.wait_for(|applied| *applied >= version)).await;
-    }
-}
 
 /// One client's wish to hear of one resource. Dropping it takes the wish back.
 pub struct Subscription {
@@ -110,6 +43,11 @@ impl Subscription {
     /// The resource.
     pub fn uri(&self) -> &str {
         &self.uri
+    }
+
+    /// Whether this is the update that was wished for: of this resource, and said on the link that was asked.
+    pub fn covers(&self, updated: &Updated) -> bool {
+        self.uri == updated.uri && Arc::ptr_eq(&self.wishes, &updated.wishes)
     }
 }
 
@@ -161,24 +99,5 @@ pub(super) async fn keep_told(link: &Link, shared: &Shared) {
         if changes.changed().await.is_err() {
             return std::future::pending().await;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_server_is_asked_once_for_what_many_want_and_told_when_the_last_has_gone() {
-        let wishes = Wishes::default();
-        wishes.add("a");
-        wishes.add("a");
-        assert_eq!(wishes.current(), (BTreeSet::from(["a".to_owned()]), 1));
-        wishes.remove("a");
-        assert_eq!(wishes.current().1, 1, "one is left who wants it");
-        wishes.remove("a");
-        assert_eq!(wishes.current(), (BTreeSet::new(), 2));
-        wishes.told(2);
-        wishes.settled().await;
     }
 }

@@ -17,8 +17,9 @@ use super::generation::Resources;
 use super::handle::{COMMANDS, ServerHandle, Shared, Status, Updated};
 use super::machine::State;
 use super::owner::Owner;
-use super::pool::{LinkKey, Membership, Pool};
+use super::pool::{LinkKey, Membership, OwnChange, Pool};
 use super::snapshot::Offer;
+use super::wishes::Wishes;
 
 /// What all servers of a fleet are made with.
 #[derive(Clone)]
@@ -27,6 +28,7 @@ pub(super) struct Yard {
     /// Bumped whenever an offer has changed, of any server, or one has come or gone.
     pub changes: watch::Sender<u64>,
     pub updates: broadcast::Sender<Updated>,
+    pub own_changes: broadcast::Sender<OwnChange>,
     pub shutdown: CancellationToken,
     pub owners: TaskTracker,
 }
@@ -60,6 +62,7 @@ impl Yard {
             queue_wait: names::QUEUE_WAIT.histogram(&[name.as_str()]),
             wishes: before.map(|before| Arc::clone(&before.wishes)).unwrap_or_default(),
             updates: self.updates.clone(),
+            own_changes: self.own_changes.clone(),
             changes: self.changes.clone(),
             joined: AtomicBool::new(false),
             retired: OnceLock::new(),
@@ -77,7 +80,7 @@ impl Yard {
             leave: shared.leave.clone(),
         };
         let links = shared.config.links;
-        let make = move |pool: &Arc<Pool>, key: &LinkKey, era| model.member(pool, key, era);
+        let make = move |pool: &Arc<Pool>, key: &LinkKey, wishes, era| model.member(pool, key, wishes, era);
         let shared = Shared { pool: Some(Arc::new(Pool::new(&name, links, Box::new(make)))), ..shared };
         let shared = Arc::new(shared);
         let owner = Owner::new(Arc::clone(&shared), self.resources.clone(), received, generation);
@@ -97,7 +100,13 @@ struct Model {
 
 impl Model {
     /// Starts a server for one link of a pool. It counts under the server's name, and its state speaks for nobody.
-    fn member(&self, pool: &Arc<Pool>, key: &LinkKey, era: Option<Era>) -> (ServerHandle, CancellationToken) {
+    fn member(
+        &self,
+        pool: &Arc<Pool>,
+        key: &LinkKey,
+        wishes: Arc<Wishes>,
+        era: Option<Era>,
+    ) -> (ServerHandle, CancellationToken) {
         let (commands, received) = mpsc::channel(COMMANDS);
         // Somebody calls it, or it would not be made; the pool closes it.
         let config = config::Server { start: Start::Eager, idle_stop: None, ..self.config.clone() };
@@ -116,8 +125,9 @@ impl Model {
             log_level: self.log_level.clone(),
             metrics: Arc::clone(&self.metrics),
             queue_wait: names::QUEUE_WAIT.histogram(&[config.name.as_str()]),
-            wishes: Arc::default(),
+            wishes,
             updates: self.yard.updates.clone(),
+            own_changes: self.yard.own_changes.clone(),
             changes: watch::Sender::new(0),
             joined: AtomicBool::new(false),
             retired: OnceLock::new(),

@@ -106,6 +106,12 @@ impl Pending {
         table.slots.iter().filter(|slot| slot.client).find_map(|slot| slot.sender.clone())
     }
 
+    /// Whose a note is that names no call: on a link that one client owns the call that came last, on others the only
+    /// one.
+    pub fn party(&self, owned: bool) -> Option<Sender> {
+        if owned { self.last_client() } else { self.sole_client() }
+    }
+
     /// The client's call that came last, of however many are in flight.
     pub fn last_client(&self) -> Option<Sender> {
         let table = self.lock();

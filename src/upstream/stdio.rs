@@ -277,8 +277,9 @@ impl StdioLink {
             method::PROGRESS => {
                 number(read.progress_token.clone()).and_then(|number| self.pending.get(number))
             }
-            // On a shared pipe a log line names no call; it belongs to the only one in flight, or to nobody.
-            method::LOG_MESSAGE => self.pending.sole_client(),
+            // A log line names no call. On a shared pipe it belongs to the only one in flight, or to nobody; on a link that
+            // one client owns it is that client's in any case.
+            method::LOG_MESSAGE => self.pending.party(self.audience.owned),
             method::RESOURCE_UPDATED => {
                 if let Some(uri) = params::string_at(&message, &read.uri) {
                     self.signals.resource_updated(uri.into_owned());
@@ -296,7 +297,7 @@ impl StdioLink {
                     return self.signals.list_changed(kind);
                 }
                 // What nobody here knows is treated like a log line: the only call in flight may know it.
-                self.pending.sole_client()
+                self.pending.party(self.audience.owned)
             }
         };
         let dropped = match party {
@@ -331,10 +332,7 @@ impl StdioLink {
     /// Puts a question to the call that it belongs to. On a link that one client owns that is any call of the client,
     /// now or next; on a shared one the only call in flight, provided that no other was given up unanswered.
     fn ask(self: &Arc<Self>, message: Message) -> Result<(), Error> {
-        let party = match self.audience.owned {
-            true => self.pending.last_client(),
-            false => self.pending.sole_client(),
-        };
+        let party = self.pending.party(self.audience.owned);
         let invited = self.audience.declared.allow(message.method(), message.params());
         if party.is_none() && !(self.audience.owned && invited) {
             return Err(if invited { unattributable() } else { uninvited(message.method()) });

@@ -28,6 +28,7 @@ mod oldest_front;
 mod oldest_upstream;
 mod onboarding;
 mod packaging;
+mod own_links;
 mod parked;
 mod passing;
 mod platform;

@@ -106,9 +106,9 @@ impl HttpLink {
     }
 
     /// A notification that names no call and came on no call's stream: it belongs to the only call in flight, or to
-    /// nobody.
+    /// nobody; on a link that one client owns, to that client's last call.
     pub(super) fn stray(&self, note: Message) {
-        match self.pending.sole_client() {
+        match self.pending.party(self.options.audience.owned) {
             Some(call) => {
                 call.note(note);
             }

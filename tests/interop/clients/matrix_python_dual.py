@@ -34,6 +34,9 @@ class Verbs:
     async def call(self, name: str, arguments: dict[str, Any], progress: Any = None) -> dict[str, Any]:
         return wire(await self.client.call_tool(name, arguments, progress_callback=progress))
 
+    async def withdraw(self) -> None:
+        """The SDK itself tells the server when a call is given up."""
+
     async def complete_prompt(self, prompt: str, name: str, value: str) -> list[str]:
         ref = types.PromptReference(type="ref/prompt", name=prompt)
         return (await self.client.complete(ref, {"name": name, "value": value})).completion.values

@@ -33,6 +33,12 @@ class Verbs:
     async def call(self, name: str, arguments: dict[str, Any], progress: Any = None) -> dict[str, Any]:
         return wire(await self.session.call_tool(name, arguments, progress_callback=progress))
 
+    async def withdraw(self) -> None:
+        # This SDK drops a call that is given up without a word, which leaves the server at work (2025-11-25,
+        # `basic/utilities/cancellation`: who wants to cancel sends the notification). The last request is the call.
+        params = types.CancelledNotificationParams(requestId=self.session._request_id - 1, reason="given up")
+        await self.session.send_notification(types.ClientNotification(types.CancelledNotification(params=params)))
+
     async def complete_prompt(self, prompt: str, name: str, value: str) -> list[str]:
         ref = types.PromptReference(type="ref/prompt", name=prompt)
         return (await self.session.complete(ref, {"name": name, "value": value})).completion.values
