@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -16,7 +17,7 @@ use crate::activity::{self, ActivityLog};
 use crate::base::ServerName;
 use crate::base::seal::SealKey;
 use crate::catalog::CatalogHandle;
-use crate::config::{Config, Loaded, LogFormat, Sources};
+use crate::config::{Config, Loaded, LogFormat, Setting, Sources};
 use crate::enhance::Enhancer;
 use crate::http::{self, Front, OriginRules};
 use crate::platform::{self, Notifier};
@@ -26,6 +27,7 @@ use crate::store::{self, Store};
 use crate::supervisor::{Fleet, FleetOptions, Services, ServicesOptions, Surroundings};
 use crate::telemetry::{self, Format, LogFilter, LogGuard, LogOptions, MetricsHandle, Recorder, names};
 
+use super::admin::{self, Opened};
 use super::banner::banner;
 use super::claim::{claim, make_data_dir};
 use super::failure::Failure;
@@ -107,6 +109,10 @@ async fn daemon(given: Given, face: &Face, say: impl Fn(&str)) -> Result<(), Fai
         Face::Listener => Some(listener(gateway.listen, inherited).await?),
         Face::Pipes(_) => None,
     };
+    let admin_listener = match face {
+        Face::Listener => admin::bind(&config.admin).await?,
+        Face::Pipes(_) => None,
+    };
     let address = listener.as_ref().map_or(Ok(gateway.listen), TcpListener::local_addr)?;
     make_data_dir(&gateway.data_dir)?;
     // One on pipes is a guest: a client's own, beside the daemon and others of its kind.
@@ -125,6 +131,7 @@ async fn daemon(given: Given, face: &Face, say: impl Fn(&str)) -> Result<(), Fai
         false => ActivityLog::off(),
     };
     let metrics = Recorder::install()?;
+    tokio::spawn(telemetry::watch_runtime());
     let fleet = Fleet::start(FleetOptions {
         servers: config.servers.clone(),
         surroundings: Surroundings::of_process()?,
@@ -135,10 +142,13 @@ async fn daemon(given: Given, face: &Face, say: impl Fn(&str)) -> Result<(), Fai
     let services = Services::start(ServicesOptions {
         services: config.services.clone(),
         max_connections: gateway.max_service_connections,
+        events: fleet.announcer(),
     });
     let enhancer = Enhancer::new(config.enhance.clone(), &services);
     let upstreams = (&fleet, &services, &enhancer);
-    let front = build_front(&config, address, upstreams, (&store, &activity), key, (metrics, log), &stop);
+    let (shown, settings) = watch::channel(loaded.settings.clone());
+    let (given, kept) = ((address, settings), (&store, &activity));
+    let (front, opened) = build_front(&config, given, upstreams, kept, key, (metrics, log), &stop);
     let mut recall = tokio::spawn(recall_revocations(front.sessions.clone(), store.clone()));
     // A deleted session must not be let in because its deletion has not been read yet; a store that does not answer
     // goes on being asked while we serve.
@@ -146,6 +156,13 @@ async fn daemon(given: Given, face: &Face, say: impl Fn(&str)) -> Result<(), Fai
     tokio::spawn(front.sessions.clone().reap_until(stop.asked.clone()));
     let live = Live { front: Arc::clone(&front), enhancer, log: filter };
     let reloader = Reloader::new(sources, loaded, live, notifier.clone());
+    if let Some(opened) = opened {
+        admin::attend(&front, &reloader, opened.book, shown);
+        if let (Some(listener), Some(pages)) = (admin_listener, opened.apart) {
+            info!(address = %listener.local_addr()?, "the administration interface listens");
+            admin::serve(&front, pages, listener, stop.asked.clone());
+        }
+    }
     let on_hangup = reloader.clone();
     let reloads = tokio::spawn(async move {
         while hangups.recv().await.is_some() {
@@ -207,15 +224,16 @@ async fn listener(
     Ok(TcpListener::from_std(inherited)?)
 }
 
+/// The front, and the administration interface, if there is one.
 fn build_front(
     config: &Config,
-    address: SocketAddr,
+    (address, settings): (SocketAddr, watch::Receiver<Vec<Setting>>),
     (fleet, services, enhancer): (&Fleet, &Services, &Enhancer),
     (store, activity): (&Store, &ActivityLog),
     key: SealKey,
     told: (MetricsHandle, Arc<LogGuard>),
     stop: &Stop,
-) -> Arc<Front> {
+) -> (Arc<Front>, Option<Opened>) {
     let gateway = &config.gateway;
     let catalog = CatalogHandle::start(fleet.clone(), gateway.name_limit, stop.asked.clone());
     let hub = Hub::start(&catalog, fleet, gateway.max_streams, stop.asked.clone());
@@ -235,6 +253,7 @@ fn build_front(
             max_parked: gateway.max_parked,
             key,
             activity: activity.clone(),
+            tools: config.metrics.tools,
         },
     );
     tokio::spawn(router.clone().follow_updates(stop.asked.clone()));
@@ -244,7 +263,7 @@ fn build_front(
         Arc::new(move || {
             let (metrics, log) = &told;
             names::IN_FLIGHT.gauge(&[]).set(router.gate().count() as f64);
-            names::TASKS.gauge(&[]).set(Handle::current().metrics().num_alive_tasks() as f64);
+            telemetry::tell_runtime(&Handle::current());
             router.fleet().tell_metrics();
             services.tell_metrics();
             names::SESSIONS.gauge(&[]).set(sessions.count() as f64);
@@ -256,19 +275,35 @@ fn build_front(
         })
     };
     let max_body = usize::try_from(gateway.max_body).unwrap_or(usize::MAX);
-    Arc::new(Front {
-        pages: http::pages(fleet.clone(), services.clone(), router.catalog().clone(), render)
-            .merge(http::enhance_pages(enhancer.clone(), max_body)),
+    let pages = http::pages(fleet.clone(), services.clone(), router.catalog().clone(), render)
+        .merge(http::enhance_pages(enhancer.clone(), max_body));
+    let rules = OriginRules::new(address, gateway.allowed_origins.clone(), gateway.allowed_hosts.clone());
+    let (pages, opened) = match config.admin.enabled {
+        false => (pages, None),
+        true => {
+            let parts = (&router, &sessions, &hub, services);
+            let (api, book) = admin::open(config, settings, parts, &rules, stop.asked.clone());
+            let with_api = pages.clone().merge(api.pages());
+            match config.admin.listen {
+                None => (with_api, Some(Opened { book, apart: None })),
+                Some(_) => (pages, Some(Opened { book, apart: Some(with_api) })),
+            }
+        }
+    };
+    let front = Arc::new(Front {
+        pages,
+        serves_mcp: true,
         router,
         services: services.clone(),
         oldest: http::Oldest::default(),
         sessions,
         hub,
-        rules: OriginRules::new(address, gateway.allowed_origins.clone(), gateway.allowed_hosts.clone()),
+        rules,
         max_body: AtomicUsize::new(max_body),
         calls: TaskTracker::new(),
         abort: CancellationToken::new(),
-    })
+    });
+    (front, opened)
 }
 
 /// Lets what is in flight finish within `grace`, then withdraws it.

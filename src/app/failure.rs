@@ -40,6 +40,16 @@ pub enum Failure {
         /// The configured address.
         configured: SocketAddr,
     },
+    /// The address of the administration interface cannot be bound.
+    #[error(
+        "cannot listen on {address}: {reason}; choose another address for the administration interface with admin.listen"
+    )]
+    ListenAdmin {
+        /// The configured address.
+        address: SocketAddr,
+        /// What the system says.
+        reason: std::io::Error,
+    },
     /// The folder for our own files cannot be made.
     #[error("cannot use the folder '{}' for the gateway's own files: {reason}; choose another with `--data-dir` or gateway.data_dir", .path.display())]
     DataDir {

@@ -3,11 +3,13 @@
 //! Nothing below knows this room. It promises that listening does not wait for any server, that a stop lets calls in
 //! flight finish within their grace, that no child outlives it, and that a reload changes what has changed and nothing else.
 
+mod admin;
 mod banner;
 mod claim;
 mod daemon;
 mod failure;
 mod live;
+mod orders;
 mod pipes;
 mod reload;
 mod stop;

@@ -233,7 +233,7 @@ impl Builder {
         };
         let unavailable: Vec<String> = sources
             .iter()
-            .filter(|(_, offer)| offer.peer.is_none())
+            .filter(|(server, offer)| offer.peer.is_none() && !server.is_disabled())
             .map(|(server, _)| skim::quote(server.name().as_str()))
             .collect();
         let missing =

@@ -15,4 +15,4 @@ mod view;
 pub use build::{Remark, view_of};
 pub use naming::split as split_name;
 pub use snapshot::{Catalog, CatalogHandle, Changed};
-pub use view::{Introduction, Owner, Route, View};
+pub use view::{Entry, Introduction, Owner, Route, View};

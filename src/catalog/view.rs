@@ -71,6 +71,24 @@ pub struct Introduction {
     pub public: bool,
 }
 
+/// One entry of a view, for whoever looks at all of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'v> {
+    /// Its name here, its URI, or its pattern of URIs.
+    pub shown: &'v str,
+    /// The server's own name for it.
+    pub own: &'v str,
+    /// The server that it leads to.
+    pub server: &'v ServerHandle,
+}
+
+impl Entry<'_> {
+    /// Whether more than the server's name was put before its own.
+    pub fn is_shortened(&self) -> bool {
+        super::naming::split(self.shown) != Some((self.server.name().as_str(), self.own))
+    }
+}
+
 /// Which server a URI belongs to.
 #[derive(Debug)]
 pub enum Owner<'v> {
@@ -134,10 +152,34 @@ impl View {
         }
     }
 
+    /// All tools, in no order.
+    pub fn tools(&self) -> impl Iterator<Item = Entry<'_>> {
+        named(&self.tools)
+    }
+
+    /// All prompts, in no order.
+    pub fn prompts(&self) -> impl Iterator<Item = Entry<'_>> {
+        named(&self.prompts)
+    }
+
+    /// All resources, in no order.
+    pub fn resources(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.resources.iter().map(|(uri, server)| Entry { shown: uri, own: uri, server })
+    }
+
+    /// All templates.
+    pub fn templates(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.templates.iter().map(|(text, _, server)| Entry { shown: text, own: text, server })
+    }
+
     /// What the endpoint says of itself.
     pub fn introduction(&self) -> &Introduction {
         &self.introduction
     }
+}
+
+fn named(routes: &HashMap<Box<str>, Route>) -> impl Iterator<Item = Entry<'_>> {
+    routes.iter().map(|(shown, route)| Entry { shown, own: &route.own_name, server: &route.server })
 }
 
 fn single<'v>(servers: impl Iterator<Item = &'v ServerHandle>) -> Owner<'v> {

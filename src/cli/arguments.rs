@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::activity::Activity;
+use super::admin::Admin;
 use super::configuration::{Check, Config};
 use super::health::Health;
 use super::onboard::{Connect, DoctorArguments, Import};
@@ -53,6 +54,8 @@ pub enum Command {
     Man,
     /// Show what the gateway was asked and how it went.
     Activity(Activity),
+    #[command(flatten)]
+    Admin(Admin),
     /// Run the built-in demo MCP server on stdin and stdout.
     DemoServer,
 }

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 
 use crate::config::{self, Loaded, Origin, Setting, Sources, Transport};
 
+use super::admin::{self, Remote};
 use super::exit;
 use super::words::{fail, print, say};
 
@@ -27,6 +28,11 @@ pub enum Config {
         /// Say behind each setting where it came from.
         #[arg(long)]
         origin: bool,
+    },
+    /// Print what is in force in the running gateway, credentials hidden.
+    Live {
+        #[command(flatten)]
+        remote: Remote,
     },
     /// Print the JSON Schema of the configuration file, for editors.
     Schema,
@@ -52,6 +58,7 @@ pub fn config(command: Config, before: Option<PathBuf>) -> ExitCode {
             Ok(loaded) => print(&shown(&loaded.settings, origin)),
             Err(code) => return code,
         },
+        Config::Live { remote } => return admin::live(remote, before),
         Config::Schema => print(&config::schema()),
         Config::Reference => print(&config::reference()),
     }

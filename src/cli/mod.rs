@@ -4,6 +4,7 @@
 //! code (see [`exit`]).
 
 mod activity;
+mod admin;
 mod arguments;
 mod configuration;
 pub mod exit;

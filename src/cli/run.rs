@@ -8,6 +8,7 @@ use crate::base::ServerName;
 use crate::{app, demo};
 
 use super::activity;
+use super::admin;
 use super::arguments::{Arguments, Command, Serve, Stdio};
 use super::configuration;
 use super::exit;
@@ -33,6 +34,7 @@ pub fn main() -> ExitCode {
         Some(Command::Completions { shell }) => packaging::completions(shell),
         Some(Command::Man) => packaging::manual(),
         Some(Command::Activity(asked)) => activity::run(&asked, arguments.serve),
+        Some(Command::Admin(command)) => admin::run(command, arguments.serve.config),
         Some(Command::DemoServer) => demo_server(),
     }
 }

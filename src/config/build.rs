@@ -17,6 +17,7 @@ use super::keys::{self, KeyDefault, Kind};
 use super::layers::{KeyPath, Layer, Leaf, Place, Stack};
 use super::load::{Loaded, Setting, origin_of};
 use super::model::{Config, Gateway, Log, LogFormat, Origin};
+use super::operating;
 use super::reader::{Reader, path};
 use super::references::Scope;
 use super::replay::Replay;
@@ -34,11 +35,13 @@ pub(super) struct Input<'a> {
     pub env: Layer,
     pub flags: Layer,
     pub scope: Scope,
+    /// Whether references are resolved, or left as written.
+    pub resolve: bool,
 }
 
 /// Builds the configuration; nothing comes back only when a fault was noted.
 pub(super) fn build(input: Input<'_>, faults: &mut Collector) -> Option<Loaded> {
-    let Input { sources, origin, paths, files, env, flags, scope } = input;
+    let Input { sources, origin, paths, files, env, flags, scope, resolve } = input;
     let (mut in_servers, mut in_services) = (Vec::new(), Vec::new());
     let (mut spoiled, mut layers) = (Vec::new(), Vec::new());
     for file in files {
@@ -59,9 +62,11 @@ pub(super) fn build(input: Input<'_>, faults: &mut Collector) -> Option<Loaded> 
             return None;
         }
     };
-    let mut reader = Reader { stack: &stack, scope: &scope, faults, resolve: true };
+    let mut reader = Reader { stack: &stack, scope: &scope, faults, resolve };
     let gateway = gateway(&mut reader, sources);
     let activity = activity(&mut reader);
+    let admin = operating::admin(&mut reader);
+    let metrics = operating::metrics(&mut reader);
     check_defaults(&mut reader);
     let servers: Vec<_> =
         names.iter().filter_map(|(name, at)| servers::server(&mut reader, name, at, &spoiled)).collect();
@@ -71,7 +76,8 @@ pub(super) fn build(input: Input<'_>, faults: &mut Collector) -> Option<Loaded> 
     let enhance = enhancing::enhance(&mut reader, &services);
     let gateway = gateway.filter(|_| reader.faults.is_empty() && servers.len() == names.len())?;
     let settings = settings(&stack, reader.faults, &gateway);
-    Some(Loaded { config: Config { gateway, activity, servers, services, enhance, origin }, settings, paths })
+    let sections = Config { gateway, activity, admin, metrics, servers, services, enhance, origin };
+    Some(Loaded { config: sections, settings, paths })
 }
 
 /// The names of a section in the order of the files, each at the place that names it first; those that only the

@@ -14,6 +14,8 @@ const PREFIX: &str = "TRUNKLINE_";
 pub(super) const FILE_VARIABLE: &str = "TRUNKLINE_CONFIG";
 /// A client's credential for a running gateway. No setting of this one.
 pub const TOKEN_VARIABLE: &str = "TRUNKLINE_TOKEN";
+/// Where a running gateway is, for the commands that ask it. No setting of this one.
+pub const URL_VARIABLE: &str = "TRUNKLINE_URL";
 /// The short form of `TRUNKLINE_GATEWAY__LOG__FILTER`.
 const LOG_VARIABLE: &str = "TRUNKLINE_LOG";
 
@@ -25,7 +27,7 @@ pub(super) fn from_env(env: &[(String, String)], faults: &mut Collector) -> Laye
     let mut names: BTreeMap<KeyPath, &str> = BTreeMap::new();
     for (name, value) in env {
         let Some(rest) = name.strip_prefix(PREFIX) else { continue };
-        if name == FILE_VARIABLE || name == TOKEN_VARIABLE || is_service_link(rest, value) {
+        if [FILE_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE].contains(&name) || is_service_link(rest, value) {
             continue;
         }
         let path = match name {

@@ -1,10 +1,12 @@
 //! The single list of keys: what a file, the environment and the flags may say. Each section has a file of its own.
 
 mod activity;
+mod admin;
 mod defaults;
 mod enhance;
 mod gateway;
 mod import;
+mod metrics;
 mod replay;
 mod servers;
 mod services;
@@ -168,6 +170,8 @@ const fn remote(path: &'static str, kind: Kind, default: KeyDefault, doc: &'stat
 const SECTIONS: &[&[KeyDoc]] = &[
     import::ROWS,
     gateway::ROWS,
+    admin::ROWS,
+    metrics::ROWS,
     replay::ROWS,
     activity::ROWS,
     defaults::ROWS,

@@ -1,5 +1,6 @@
 //! Laying the layers on each other, and what comes out of it.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::build;
@@ -53,8 +54,28 @@ pub fn load(sources: Sources) -> Result<Loaded, Faults> {
     load_with(&sources, Path::new(SYSTEM_FILE))
 }
 
+/// The address of the administration interface of the gateway that this configuration is for. References are left as
+/// written: who asks a gateway need not have its credentials.
+pub fn where_it_listens(sources: Sources) -> Result<SocketAddr, Faults> {
+    let config = load_as(&sources, Path::new(SYSTEM_FILE), false)?.config;
+    let mut address = config.admin.listen.unwrap_or(config.gateway.listen);
+    // Where a gateway listens everywhere, it listens on loopback too.
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    Ok(address)
+}
+
 /// [`load`] with another place for the system's file.
 pub(super) fn load_with(sources: &Sources, system_file: &Path) -> Result<Loaded, Faults> {
+    load_as(sources, system_file, true)
+}
+
+fn load_as(sources: &Sources, system_file: &Path, resolve: bool) -> Result<Loaded, Faults> {
     let mut faults = Collector::default();
     let Files { origin, layers, mut paths } = files::read(sources, system_file, &mut faults);
     let env = given::from_env(&sources.env, &mut faults);
@@ -70,7 +91,10 @@ pub(super) fn load_with(sources: &Sources, system_file: &Path) -> Result<Loaded,
         files.splice(0..0, imported);
         files.push(FileLayer { servers, ..FileLayer::default() });
         paths.extend(imports);
-        built = build::build(build::Input { sources, origin, paths, files, env, flags, scope }, &mut faults);
+        built = build::build(
+            build::Input { sources, origin, paths, files, env, flags, scope, resolve },
+            &mut faults,
+        );
     }
     match (built, faults.finish()) {
         (Some(loaded), None) => Ok(loaded),

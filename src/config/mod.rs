@@ -16,6 +16,7 @@
 //! on the way, and `source` knows the place of it. `schema` and `reference` tell editors and people what `keys` says.
 
 mod activity;
+mod admin;
 mod build;
 mod document;
 mod enhance;
@@ -30,7 +31,9 @@ mod keys;
 mod layers;
 mod links;
 mod load;
+mod metrics;
 mod model;
+mod operating;
 mod reader;
 mod reference;
 mod references;
@@ -45,22 +48,26 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod units;
+mod url;
 mod veil;
 
 pub use activity::{Activity, Capture};
+pub use admin::Admin;
 pub use enhance::{Decimal, Enhance, EnhanceRule, Privacy};
 pub use faults::{Fault, Faults};
-pub use given::TOKEN_VARIABLE;
+pub use given::{TOKEN_VARIABLE, URL_VARIABLE};
 pub use inputs::{EXAMPLE, Flag, Sources};
 pub use keys::{KeyDefault, KeyDoc, Kind, Reach, doc_of, keys};
 pub use links::{Isolation, Links};
-pub use load::{Loaded, Setting, load};
+pub use load::{Loaded, Setting, load, where_it_listens};
+pub use metrics::Metrics;
 pub use model::{
     Breaker, Config, Gateway, Health, HttpTransport, Limits, Log, LogFormat, Origin, Protocol, Replace,
-    Restart, Server, Start, ToolFilter, Transport, Url,
+    Restart, Server, Start, ToolFilter, Transport,
 };
 pub use reference::reference;
 pub use replay::Replay;
 pub use schema::schema;
 pub use service::Service;
 pub use units::parse_duration;
+pub use url::Url;

@@ -12,7 +12,8 @@ use crate::base::{Secret, ServerName, glob};
 use super::activity::{Activity, Capture};
 use super::enhance::Enhance;
 use super::links::Links;
-use super::{replay::Replay, service::Service};
+use super::url::Url;
+use super::{admin::Admin, metrics::Metrics, replay::Replay, service::Service};
 
 /// Everything the operator wants, checked and with every reference resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,10 @@ pub struct Config {
     pub gateway: Gateway,
     /// The log of calls.
     pub activity: Activity,
+    /// The administration interface.
+    pub admin: Admin,
+    /// What is counted apart.
+    pub metrics: Metrics,
     /// The servers in the order of the file; those that only the environment names come last.
     pub servers: Vec<Server>,
     /// The services in the same order.
@@ -330,71 +335,5 @@ impl fmt::Debug for Transport {
                 .field("proxy", &proxy.as_ref().map(|_| format_args!("***")))
                 .finish(),
         }
-    }
-}
-
-/// An absolute `http` or `https` URL with a host, and without user information or fragment.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Url {
-    text: String,
-    uri: http::Uri,
-}
-
-impl Url {
-    /// Checks the text; the error is the end of a sentence that begins with the key.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let uri: http::Uri = text.parse().map_err(|_| "is not a URL")?;
-        if !matches!(uri.scheme_str(), Some("http" | "https")) {
-            return Err("is not an http or https URL");
-        }
-        let authority = uri.authority().ok_or("is a URL without a host")?;
-        if authority.as_str().contains('@') {
-            return Err("is a URL with a user name or password in it");
-        }
-        // `http` accepts an empty host before a port.
-        if authority.host().is_empty() {
-            return Err("is a URL without a host");
-        }
-        if text.contains('#') {
-            return Err("is a URL with a fragment, which is never sent");
-        }
-        Ok(Self { text: text.to_owned(), uri })
-    }
-
-    /// The URL as it was written.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// The URL in parts.
-    pub fn uri(&self) -> &http::Uri {
-        &self.uri
-    }
-}
-
-/// Shows everything but the query, which may hold a key.
-impl fmt::Display for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&veil_url(&self.text))
-    }
-}
-
-impl fmt::Debug for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{self}\"")
-    }
-}
-
-/// The text of a URL, good or bad, without what may be a credential: user information and query.
-pub(super) fn veil_url(text: &str) -> String {
-    let (rest, query) = match text.split_once('?') {
-        Some((rest, _)) => (rest, "?***"),
-        None => (text, ""),
-    };
-    let (scheme, rest) = rest.find("://").map_or(("", rest), |at| rest.split_at(at + 3));
-    // Up to the last `@` of all: a password may hold a slash that should have been escaped.
-    match rest.rsplit_once('@') {
-        Some((_, host)) => format!("{scheme}***@{host}{query}"),
-        None => format!("{scheme}{rest}{query}"),
     }
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::faults::{At, Collector, quoted};
 use super::keys::{self, KeyDefault, Kind, Spot};
 use super::layers::{KeyPath, Leaf, Place, Stack, Value};
-use super::model::veil_url;
 use super::references::{self, Scope};
 use super::units::{parse_duration, parse_size, show_duration, show_size};
+use super::url::veil_url;
 
 /// Reads settings and collects what is wrong with them.
 ///

@@ -5,8 +5,9 @@ use http::{HeaderName, HeaderValue};
 use crate::base::Secret;
 
 use super::layers::{Leaf, Value};
-use super::model::{Breaker, Health, Url};
+use super::model::{Breaker, Health};
 use super::reader::{Reader, path};
+use super::url::Url;
 
 /// A text that may be a credential, with its references resolved.
 pub(super) fn secret(reader: &mut Reader<'_>, leaf: &Leaf) -> Option<String> {

@@ -44,9 +44,10 @@ pub(super) fn server(reader: &mut Reader<'_>, name: &str, at: &At, spoiled: &[Ke
     }
     let key = |key: &'static str| ["servers", name, key];
     let enabled = reader.flag(&key("enabled"));
-    reader.resolve = enabled;
+    let resolve = reader.resolve;
+    reader.resolve = enabled && resolve;
     let transport = transport(reader, name, at, spoiled);
-    reader.resolve = true;
+    reader.resolve = resolve;
     let protocol = [Protocol::Auto, Protocol::Legacy, Protocol::Modern][reader.choice(&key("protocol"))];
     let server = Server {
         enabled,

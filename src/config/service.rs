@@ -7,7 +7,8 @@ use http::HeaderName;
 
 use crate::base::{Secret, ServerName};
 
-use super::model::{Breaker, Health, Url};
+use super::model::{Breaker, Health};
+use super::url::Url;
 
 /// One plain HTTP service. A path below `/services/<name>/` is the same path below its URL.
 #[derive(Debug, Clone, PartialEq, Eq)]

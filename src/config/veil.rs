@@ -9,9 +9,9 @@ use toml_edit::{Document, Item, TableLike, Value as Toml};
 
 use super::keys::{self, KeyDoc, Kind, Spot};
 use super::layers::KeyPath;
-use super::model::veil_url;
 use super::references;
 use super::source::Veil;
+use super::url::veil_url;
 
 /// Tables whose values are credentials, under our names for them and under those of other programs.
 const SECRET_TABLES: [&str; 4] = ["env", "headers", "environment", "header"];

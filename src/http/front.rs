@@ -1,5 +1,6 @@
 //! What every exchange needs, and the way from a path to who answers it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -17,6 +18,7 @@ use crate::supervisor::Services;
 use crate::telemetry::names;
 
 use super::body::FrontBody;
+use super::caller::Caller;
 use super::oldest::{self, Oldest};
 use super::origin::{OriginRules, refused};
 use super::reply::{FrontResponse, refusal, status};
@@ -38,7 +40,9 @@ pub struct Front {
     pub rules: OriginRules,
     /// Cap of a request's body in bytes.
     pub max_body: AtomicUsize,
-    /// Everything beside MCP: health, metrics.
+    /// Whether MCP is served here, and services.
+    pub serves_mcp: bool,
+    /// Everything beside MCP: health, metrics, administration.
     pub pages: axum::Router,
     /// Calls whose exchange has gone, or has become a stream.
     pub calls: TaskTracker,
@@ -50,7 +54,7 @@ pub struct Front {
 const MCP: &str = "/mcp";
 
 /// Answers one exchange.
-pub async fn exchange(front: Arc<Front>, request: Request<Incoming>) -> FrontResponse {
+pub async fn exchange(front: Arc<Front>, peer: SocketAddr, request: Request<Incoming>) -> FrontResponse {
     if let Err(why) = front.rules.check(request.headers(), request.uri()) {
         names::HTTP_REJECTIONS.counter(&["origin"]).increment(1);
         return refused(why);
@@ -65,11 +69,12 @@ pub async fn exchange(front: Arc<Front>, request: Request<Incoming>) -> FrontRes
                 *response.status_mut() = StatusCode::NOT_FOUND;
                 response
             }
+            None if !front.serves_mcp => page(&front, peer, request).await,
             None => match oldest::answer(&front, Principal::anonymous(), request).await {
                 Ok(response) => response,
                 Err(request) => match services::forward(&front, request).await {
                     Ok(response) => response,
-                    Err(request) => page(&front, request).await,
+                    Err(request) => page(&front, peer, request).await,
                 },
             },
         },
@@ -103,7 +108,7 @@ impl<B: Body<Data = Bytes, Error: std::fmt::Display + Send> + Send + Unpin + 'st
 
 /// The MCP endpoint of a path; `None` for any other path.
 fn endpoint(front: &Front, path: &str) -> Option<Result<Endpoint, Error>> {
-    let rest = path.strip_prefix(MCP)?;
+    let rest = path.strip_prefix(MCP).filter(|_| front.serves_mcp)?;
     let name = match rest.strip_prefix('/') {
         None if rest.is_empty() => return Some(Ok(Endpoint::Merged)),
         None => return None,
@@ -142,7 +147,10 @@ async fn mcp<B: RequestBody>(
     }
 }
 
-async fn page(front: &Front, request: Request<Incoming>) -> FrontResponse {
+/// A page; it finds its caller among the request's extensions.
+async fn page(front: &Front, peer: SocketAddr, mut request: Request<Incoming>) -> FrontResponse {
+    let caller = Caller::of(peer, request.headers());
+    request.extensions_mut().insert(caller);
     let answered = front.pages.clone().call(request.map(axum::body::Body::new)).await;
     match answered {
         Ok(response) => response.map(FrontBody::Page),

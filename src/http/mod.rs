@@ -6,9 +6,11 @@
 //! respected to the letter, and that every body, buffer and stream has a bound. It decides nothing about servers.
 
 mod accepts;
+pub mod api;
 mod ask;
 mod batch;
 mod body;
+mod caller;
 mod enhance;
 mod era;
 mod front;

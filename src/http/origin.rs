@@ -31,7 +31,7 @@ const PREFLIGHT_AGE: HeaderValue = HeaderValue::from_static("7200");
 /// The rules.
 #[derive(Debug)]
 pub struct OriginRules {
-    allowed: ArcSwap<Allowed>,
+    allowed: Arc<ArcSwap<Allowed>>,
     /// Whether the listener is on a loopback address, where a foreign `Host` can only be a trick.
     loopback: bool,
 }
@@ -46,8 +46,19 @@ struct Allowed {
 impl OriginRules {
     /// Rules for a listener at `listen`, with what the configuration adds.
     pub fn new(listen: SocketAddr, origins: Vec<String>, hosts: Vec<String>) -> OriginRules {
-        let allowed = ArcSwap::from_pointee(Allowed { origins, hosts });
+        let allowed = Arc::new(ArcSwap::from_pointee(Allowed { origins, hosts }));
         OriginRules { allowed, loopback: listen.ip().is_loopback() }
+    }
+
+    /// The same rules for a listener at another address; what one takes, the other takes too.
+    pub fn at(&self, listen: SocketAddr) -> OriginRules {
+        OriginRules { allowed: Arc::clone(&self.allowed), loopback: listen.ip().is_loopback() }
+    }
+
+    /// Whether the configuration names this origin.
+    pub fn names(&self, origin: &HeaderValue) -> bool {
+        let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
+        self.allowed.load().origins.contains(&origin)
     }
 
     /// Takes another configuration, from the next request on.

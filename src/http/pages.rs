@@ -11,7 +11,7 @@ use axum::routing::get;
 
 use crate::catalog::CatalogHandle;
 use crate::protocol::skim::quote;
-use crate::supervisor::{Fleet, Services, State as ServerState, Status};
+use crate::supervisor::{Fleet, Services};
 
 /// Renders the metrics, in Prometheus' text format.
 pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
@@ -46,20 +46,20 @@ async fn ready(State(pages): State<Pages>) -> Response {
     let mut degraded = Vec::new();
     let mut servers = Vec::new();
     let mut services = Vec::new();
-    let mut tell = |name: &str, status: Status| {
+    let mut tell = |name: &str, state: &str, trouble: Option<String>| {
         let name = quote(name);
-        // One that sleeps is as good as ready: the next call wakes it.
-        if !matches!(status.state, ServerState::Ready { .. } | ServerState::Dormant) {
-            let reason = status.last_error.as_deref().unwrap_or("is not up yet");
-            degraded.push(format!("{name}:{}", quote(&format!("{}: {reason}", status.state.as_str()))));
+        if let Some(reason) = trouble {
+            degraded.push(format!("{name}:{}", quote(&format!("{state}: {reason}"))));
         }
-        format!("{name}:{}", quote(status.state.as_str()))
+        format!("{name}:{}", quote(state))
     };
     for server in pages.fleet.servers().iter() {
-        servers.push(tell(server.name().as_str(), server.status().borrow().clone()));
+        let state = server.status().borrow().state.as_str();
+        servers.push(tell(server.name().as_str(), state, server.trouble()));
     }
     for service in pages.services.all() {
-        services.push(tell(service.name().as_str(), service.status().borrow().clone()));
+        let status = service.status().borrow().clone();
+        services.push(tell(service.name().as_str(), status.state.as_str(), status.trouble()));
     }
     let word = if degraded.is_empty() { "ready" } else { "degraded" };
     let body = format!(

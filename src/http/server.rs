@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,11 +34,11 @@ pub async fn serve(front: Arc<Front>, listener: TcpListener, connections: usize,
     let protocols = Arc::new(Protocols::new());
     while let Some(accepted) = stop.run_until_cancelled(accept(&listener, &places)).await {
         match accepted {
-            Ok((stream, place)) => {
+            Ok((stream, peer, place)) => {
                 let (front, protocols, stop) = (Arc::clone(&front), Arc::clone(&protocols), stop.clone());
                 open.spawn(async move {
                     let _place = place;
-                    connection(front, &protocols, stream, &stop).await;
+                    connection(front, &protocols, stream, peer, &stop).await;
                 });
             }
             Err(error) => {
@@ -109,16 +110,25 @@ const FIRST_WORDS: Duration = Duration::from_millis(250);
 
 type Place = tokio::sync::OwnedSemaphorePermit;
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, Place)> {
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, Place)> {
     // A connection beyond the cap waits in the kernel's queue, which refuses when it is full.
     let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
+    let (stream, peer) = listener.accept().await?;
     // Without this, a small answer waits for the acknowledgement of the one before.
     stream.set_nodelay(true)?;
-    Ok((stream, place))
+    Ok((stream, peer, place))
 }
 
-async fn connection(front: Arc<Front>, protocols: &Protocols, stream: TcpStream, stop: &CancellationToken) {
+async fn connection(
+    front: Arc<Front>,
+    protocols: &Protocols,
+    stream: TcpStream,
+    peer: SocketAddr,
+    stop: &CancellationToken,
+) {
     let last_call = async {
         stop.cancelled().await;
         tokio::time::sleep(FIRST_WORDS).await;
@@ -129,9 +139,9 @@ async fn connection(front: Arc<Front>, protocols: &Protocols, stream: TcpStream,
     };
     let Some(http2) = http2 else { return };
     let ended = if http2 {
-        serve_http2(front, &protocols.http2, stream, stop).await
+        serve_http2(front, &protocols.http2, stream, peer, stop).await
     } else {
-        serve_http1(front, &protocols.http1, stream, stop).await
+        serve_http1(front, &protocols.http1, stream, peer, stop).await
     };
     if let Err(error) = ended {
         debug!(%error, "a connection ended early");
@@ -144,6 +154,7 @@ async fn connection(front: Arc<Front>, protocols: &Protocols, stream: TcpStream,
 /// `busy` is told of every exchange, and shared with every exchange that is under way, so that its count tells how many there are.
 fn answering(
     front: Arc<Front>,
+    peer: SocketAddr,
     busy: &Arc<Busy>,
 ) -> impl Service<Request<Incoming>, Response = FrontResponse, Error = Infallible, Future = Exchange> + use<>
 {
@@ -153,7 +164,7 @@ fn answering(
         busy.begun.notify_one();
         Box::pin(async move {
             let _busy = busy;
-            Ok(exchange(front, request).await)
+            Ok(exchange(front, peer, request).await)
         })
     })
 }
@@ -164,10 +175,11 @@ async fn serve_http1(
     front: Arc<Front>,
     builder: &http1::Builder,
     stream: TcpStream,
+    peer: SocketAddr,
     stop: &CancellationToken,
 ) -> hyper::Result<()> {
     let busy = Arc::new(Busy::default());
-    let service = answering(Arc::clone(&front), &busy);
+    let service = answering(Arc::clone(&front), peer, &busy);
     let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         ended = serving.as_mut() => return ended,
@@ -211,10 +223,11 @@ fn serve_http2<'s>(
     front: Arc<Front>,
     builder: &'s http2::Builder<TokioExecutor>,
     stream: TcpStream,
+    peer: SocketAddr,
     stop: &'s CancellationToken,
 ) -> Pin<Box<dyn Future<Output = hyper::Result<()>> + Send + 's>> {
     Box::pin(async move {
-        let service = answering(front, &Arc::default());
+        let service = answering(front, peer, &Arc::default());
         let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
             ended = serving.as_mut() => return ended,

@@ -188,6 +188,7 @@ async fn ask(
         outlet.ask(&request).map_err(|_| gone("its client has gone"))?;
         asked.push((question.key, waiting));
     }
+    let recalled = call.recalled();
     let answers = async {
         let mut answers = Vec::new();
         for (key, waiting) in &mut asked {
@@ -212,6 +213,7 @@ async fn ask(
             resumed = &mut resumed => return resumed,
             () = ticket.cancelled() => return Err(gone("the client has cancelled the call")),
             () = front.abort.cancelled() => return Err(gone("the gateway is shutting down")),
+            () = recalled.heard() => return Err(gone("an administrator has cancelled the call")),
             // While a person thinks, proxies must not take the stream for dead.
             () = tokio::time::sleep(outlet.patience()) => {
                 outlet.tend();

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,15 +12,15 @@ use tokio::time::Instant;
 use crate::base::{Era, Error, ErrorKind, SealKey};
 use crate::protocol::params::key;
 use crate::protocol::{Kind, Message, method};
-use crate::telemetry::{MethodLabel, Outcome};
+use crate::telemetry::{MethodLabel, Outcome, ToolSeries};
 use crate::upstream::{Delivery, Event, Fault, Inquiry};
 
 use super::dialog::{Asking, Dialog, Put};
-use super::limit::InFlight;
+use super::limit::{InFlight, Recalled, taken_back};
 use super::prepare::Round;
 use super::question::{InputRequired, Question};
 use super::reads::Place;
-use super::record::{DISCONNECT, Story, ended_by};
+use super::record::{ADMINISTRATOR, DISCONNECT, Story, ended_by};
 use super::request::{Reply, Request};
 use super::resolve::Target;
 use super::sending::{Forwarded, Sent, send};
@@ -56,6 +57,8 @@ pub struct ClientCall {
     pub(super) key: SealKey,
     pub(super) tasks: Tasks,
     pub(super) read: Option<Place>,
+    /// Where it is counted, if it calls a tool that is counted apart.
+    tool: Option<Arc<ToolSeries>>,
     timeout: Duration,
     deadline: Instant,
     /// Progress moves the deadline, up to here.
@@ -75,7 +78,7 @@ impl ClientCall {
         request: Request,
         Forwarded { target, sent, round, read, place }: Forwarded,
         (key, tasks): (SealKey, Tasks),
-        story: Story,
+        (story, tool): (Story, Option<Arc<ToolSeries>>),
     ) -> ClientCall {
         let config = target.server.config();
         let timeout = match &target.name {
@@ -93,6 +96,7 @@ impl ClientCall {
             key,
             tasks,
             read,
+            tool,
             timeout,
             deadline,
             latest,
@@ -119,11 +123,19 @@ impl ClientCall {
 
     /// The next step; `Silent` if there is none until `patience`.
     pub async fn next(&mut self, patience: Option<Instant>) -> Step {
+        let recalled = self.recalled();
+        let mut recalled = pin!(recalled.heard());
         let mut until = pin!(tokio::time::sleep_until(self.wake_at(patience)));
         loop {
-            let event = std::future::poll_fn(|cx| match self.sent.call.poll_next(cx) {
-                Poll::Ready(event) => Poll::Ready(Some(event)),
-                Poll::Pending => until.as_mut().poll(cx).map(|()| None),
+            let event = std::future::poll_fn(|cx| {
+                // First, so that a server that floods cannot put it off.
+                if recalled.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Some(Event::Failed(taken_back())));
+                }
+                match self.sent.call.poll_next(cx) {
+                    Poll::Ready(event) => Poll::Ready(Some(event)),
+                    Poll::Pending => until.as_mut().poll(cx).map(|()| None),
+                }
             })
             .await;
             match event {
@@ -243,6 +255,7 @@ impl ClientCall {
     /// Goes on with the answers that a further request brings, and as that request from now on. False if some of them
     /// are missing, which have to be asked for again.
     pub(super) fn go_on(&mut self, request: Request, place: InFlight, received: Instant) -> bool {
+        place.goes_to(&self.target.server);
         (self.request, self.in_flight) = (request, Some(place));
         self.story.begin_again(received);
         self.sent.at = received;
@@ -261,6 +274,11 @@ impl ClientCall {
     /// What the client would have had to declare for a question that was refused.
     pub(super) fn lacking(&self) -> Option<&'static str> {
         self.dialog.as_ref()?.lacking()
+    }
+
+    /// Hears whether an operator takes the call back.
+    pub fn recalled(&self) -> Recalled {
+        self.in_flight.as_ref().map(InFlight::recalled).unwrap_or_default()
     }
 
     /// Ends the call with an error of ours, because the client or the gateway withdraws it.
@@ -334,7 +352,11 @@ impl ClientCall {
 
     pub(super) fn fail(&mut self, error: &Error) -> Reply {
         let code = error.kind.wire(self.request.era).0;
-        self.record(Outcome::Failed(error.kind), code, ended_by(error.kind));
+        let by = match error.kind {
+            ErrorKind::Cancelled if self.recalled().is_back() => ADMINISTRATOR,
+            kind => ended_by(kind),
+        };
+        self.record(Outcome::Failed(error.kind), code, by);
         self.last(Reply::error(Some(&self.request.id), error, self.request.era))
     }
 
@@ -346,9 +368,12 @@ impl ClientCall {
 
     pub(super) fn record(&mut self, outcome: Outcome, code: i64, by: &'static str) {
         let total = self.story.end(outcome, code, by);
-        let (endpoint, upstream) = (self.request.endpoint.kind(), Some(self.sent.at.elapsed()));
+        let (endpoint, upstream) = (self.request.endpoint.kind(), self.sent.at.elapsed());
+        if let Some(tool) = &self.tool {
+            tool.record(outcome == Outcome::Ok, upstream);
+        }
         let label = MethodLabel::of(self.request.message.method());
-        self.target.server.metrics().record(endpoint, label, outcome, total, upstream);
+        self.target.server.metrics().record(endpoint, label, outcome, total, Some(upstream));
     }
 
     /// Writes the row of the request that the call answers by now.

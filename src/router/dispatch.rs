@@ -12,7 +12,7 @@ use crate::catalog::{CatalogHandle, Introduction, View};
 use crate::protocol::params::key;
 use crate::protocol::{Message, Params, method, params};
 use crate::supervisor::{Caller, Fleet, ServerHandle, Subscription};
-use crate::telemetry::{Outcome, RequestMetrics};
+use crate::telemetry::{Outcome, RequestMetrics, ToolMetrics};
 use crate::upstream::ListKind;
 
 use super::answer::Answer;
@@ -40,9 +40,10 @@ pub struct Router(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     fleet: Fleet,
-    catalog: CatalogHandle,
-    gate: Gate,
+    pub(super) catalog: CatalogHandle,
+    pub(super) gate: Gate,
     pub(super) parked: Parked,
+    pub(super) tools: ToolMetrics,
     pub(super) own: RequestMetrics,
     pub(super) key: SealKey,
     pub(super) tasks: Tasks,
@@ -60,6 +61,8 @@ pub struct RouterOptions {
     pub key: SealKey,
     /// Keeps what became of each request.
     pub activity: ActivityLog,
+    /// The most tools that are counted apart.
+    pub tools: usize,
 }
 
 impl Router {
@@ -69,7 +72,8 @@ impl Router {
         let tasks = Tasks::new(options.key.clone());
         let (gate, parked) = (Gate::new(options.max_in_flight), Parked::new(options.max_parked));
         let (key, reads, activity) = (options.key, Reads::default(), options.activity);
-        Router(Arc::new(Inner { fleet, catalog, gate, parked, own, key, tasks, reads, activity }))
+        let tools = ToolMetrics::new(options.tools);
+        Router(Arc::new(Inner { fleet, catalog, gate, parked, tools, own, key, tasks, reads, activity }))
     }
 
     /// Forgets what servers say has changed, until `shutdown`.
@@ -117,31 +121,44 @@ impl Router {
         if let Some(outcome) = self.answer_here(&request).await {
             return Answer::Ready(self.finish(&request, None, outcome, received));
         }
-        let mut waiting = Waiting { router: self, request: &request, received, target: None, over: false };
-        let parked = match (request.era, &request.params.request_state) {
-            (Era::Modern, Some(_)) => self.parked_call(&request, &mut waiting.target).await,
-            _ => Ok(None),
+        let place = match self.enter(&request, received) {
+            Ok(place) => place,
+            Err(error) => return Answer::Ready(self.finish(&request, None, Err(error), received)),
         };
-        let way = match parked {
-            Ok(None) => self.forward(&request, &mut waiting.target).await,
-            Ok(Some((call, place))) => Ok(Way::Parked(call, place)),
-            Err(error) => Err(error),
+        let recalled = place.recalled();
+        let mut waiting = Waiting { router: self, request: &request, received, target: None, over: false };
+        // A call that waits for its server to come up can be taken back, and then never reaches it.
+        let way = tokio::select! {
+            biased;
+            way = self.way(&request, place, &mut waiting.target) => Some(way),
+            () = recalled.heard() => None,
         };
         waiting.over = true;
         let target = waiting.target.take();
         drop(waiting);
+        let Some(way) = way else {
+            return Answer::Ready(self.taken_back(&request, target.as_ref(), received));
+        };
         match (way, target) {
             (Ok(Way::Parked(call, place)), _) => self.go_on(call, request, place, received),
             (Ok(Way::Sent(sent)), _) => {
                 let seals = (self.0.key.clone(), self.0.tasks.clone());
                 let capture = sent.target.server.config().capture;
                 let story = Story::new(self.0.activity.clone(), received, sent.sent.at, capture);
-                Answer::Call(Box::new(ClientCall::new(request, *sent, seals, story)))
+                let counted = (story, self.tool_series(&request, &sent.target));
+                Answer::Call(Box::new(ClientCall::new(request, *sent, seals, counted)))
             }
             (Ok(Way::Known(result)), Some(target)) => {
                 let reply = Reply::result(&request.id, &result);
                 let metrics = target.server.metrics();
-                self.record(&request, Some(&target), metrics, Outcome::Ok, received, reply.message.len());
+                self.record(
+                    &request,
+                    Some(&target),
+                    metrics,
+                    (Outcome::Ok, ""),
+                    received,
+                    reply.message.len(),
+                );
                 Answer::Ready(reply)
             }
             (Ok(Way::Known(result)), None) => {
@@ -278,11 +295,33 @@ impl Router {
         Ok(b"{}".to_vec())
     }
 
-    /// Sends a request on. Whom it is for stands in `found` as soon as it is known, and until it has been sent.
-    async fn forward(&self, request: &Request, found: &mut Option<Target>) -> Result<Way, Error> {
-        let place = self.0.gate.enter().ok_or_else(|| self.full())?;
+    /// Sends a request on, or finds the parked call that it goes on with. Whom it is for stands in `found` as soon as it is
+    /// known, and until it has been sent.
+    async fn way(
+        &self,
+        request: &Request,
+        place: InFlight,
+        found: &mut Option<Target>,
+    ) -> Result<Way, Error> {
+        let parked = match (request.era, &request.params.request_state) {
+            (Era::Modern, Some(_)) => self.parked_call(request, found).await?,
+            _ => None,
+        };
+        match parked {
+            None => self.forward(request, place, found).await,
+            Some(call) => Ok(Way::Parked(call, place)),
+        }
+    }
+
+    async fn forward(
+        &self,
+        request: &Request,
+        place: InFlight,
+        found: &mut Option<Target>,
+    ) -> Result<Way, Error> {
         let (catalog, fleet) = (&self.0.catalog, &self.0.fleet);
         let target = found.insert(resolve::resolve(request, catalog, fleet, &self.0.tasks).await?);
+        place.goes_to(&target.server);
         if let (Some(mirrors), Some(headers)) = (&target.mirrors, &request.headers) {
             mirrors
                 .check(request.arguments(), headers)
@@ -317,14 +356,6 @@ impl Router {
         Ok(Way::Sent(Box::new(Forwarded { target, sent, round, read, place })))
     }
 
-    pub(super) fn full(&self) -> Error {
-        let text = format!(
-            "the gateway has {} requests in flight, as many as it may (max_in_flight); try again later",
-            self.0.gate.cap()
-        );
-        Error::new(ErrorKind::Overloaded, text).with_data(RETRY_SOON.to_owned())
-    }
-
     fn view(&self, endpoint: &Endpoint) -> Arc<View> {
         let current = self.0.catalog.current();
         match endpoint {
@@ -356,9 +387,6 @@ enum Way {
     /// The server has answered it before; the result, JSON text.
     Known(Vec<u8>),
 }
-
-/// `error.data` of a refusal for want of a place: places become free all the time.
-const RETRY_SOON: &str = r#"{"retry_after":1}"#;
 
 fn instructions(intro: &Introduction) -> String {
     intro.instructions.as_ref().map(|text| format!(r#","instructions":{text}"#)).unwrap_or_default()

@@ -7,7 +7,8 @@ use crate::supervisor::BreakerState;
 use crate::telemetry::{MethodLabel, Outcome, RequestMetrics};
 
 use super::dispatch::Router;
-use super::record::{self, Ended, ended_by};
+use super::limit::taken_back;
+use super::record::{self, ADMINISTRATOR, Ended, ended_by};
 use super::request::{Reply, Request};
 use super::resolve::Target;
 
@@ -21,29 +22,41 @@ impl Router {
         received: Instant,
     ) -> Reply {
         let (counted, reply) = match outcome {
-            Ok(result) => (Outcome::Ok, Reply::result(&request.id, &result)),
-            Err(error) => (Outcome::Failed(error.kind), Reply::error(Some(&request.id), &error, request.era)),
+            Ok(result) => ((Outcome::Ok, ""), Reply::result(&request.id, &result)),
+            Err(error) => {
+                let reply = Reply::error(Some(&request.id), &error, request.era);
+                ((Outcome::Failed(error.kind), ended_by(error.kind)), reply)
+            }
         };
         self.record(request, target, &self.0.own, counted, received, reply.message.len());
         reply
     }
 
-    /// Counts a request that went to no server, and keeps its row.
+    /// Ends a request that an operator has taken back before it went to a server.
+    pub(super) fn taken_back(&self, request: &Request, target: Option<&Target>, received: Instant) -> Reply {
+        let error = taken_back().error;
+        let reply = Reply::error(Some(&request.id), &error, request.era);
+        let ended = (Outcome::Failed(error.kind), ADMINISTRATOR);
+        self.record(request, target, &self.0.own, ended, received, reply.message.len());
+        reply
+    }
+
+    /// Counts a request that went to no server, with who ended it early (empty for nobody), and keeps its row.
     pub(super) fn record(
         &self,
         request: &Request,
         target: Option<&Target>,
         metrics: &RequestMetrics,
-        outcome: Outcome,
+        (outcome, by): (Outcome, &'static str),
         received: Instant,
         bytes_out: usize,
     ) {
         let label = MethodLabel::of(request.message.method());
         let total = received.elapsed();
         metrics.record(request.endpoint.kind(), label, outcome, total, None);
-        let (code, by) = match outcome {
-            Outcome::Failed(kind) => (kind.wire(request.era).0, ended_by(kind)),
-            _ => (0, ""),
+        let code = match outcome {
+            Outcome::Failed(kind) => kind.wire(request.era).0,
+            _ => 0,
         };
         let at = target.map(|target| {
             let closed = target.server.breaker() == BreakerState::Closed;
@@ -67,7 +80,8 @@ pub(super) struct Waiting<'r> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if !self.over {
-            let outcome = Outcome::Failed(ErrorKind::Cancelled);
+            let kind = ErrorKind::Cancelled;
+            let outcome = (Outcome::Failed(kind), ended_by(kind));
             let router = self.router;
             router.record(self.request, self.target.as_ref(), &router.0.own, outcome, self.received, 0);
         }

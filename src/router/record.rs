@@ -53,6 +53,9 @@ pub(super) fn ended_by(kind: ErrorKind) -> &'static str {
     }
 }
 
+/// The word for a call that an operator took back.
+pub(super) const ADMINISTRATOR: &str = "administrator";
+
 /// The word for a call whose client went away.
 pub(super) const DISCONNECT: &str = "disconnect";
 

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
+use tokio::time::Instant;
 
 use crate::base::{Era, Error, Level, Principal};
 use crate::protocol::trace::Trace;
 use crate::protocol::{ClientCapabilities, ClientInfo, Message, Params, RawId, write};
 use crate::supervisor::{Caller, ServerHandle, SessionKey};
 use crate::telemetry::EndpointKind;
+
+use super::limit::{Visit, Work};
 
 /// Where a request came in.
 #[derive(Clone, Debug)]
@@ -77,6 +80,21 @@ impl Request {
     /// `params.arguments`, raw JSON.
     pub fn arguments(&self) -> &str {
         self.params.arguments.clone().map_or("{}", |span| &self.message.as_str()[span])
+    }
+}
+
+impl Request {
+    /// What the list of requests under way shows of it.
+    pub(super) fn visit(&self, since: Instant) -> Visit {
+        let endpoint = match &self.endpoint {
+            Endpoint::Merged => None,
+            Endpoint::Server(server) => Some(server.name().clone()),
+        };
+        Visit {
+            since,
+            principal: self.principal.clone(),
+            work: Work::Message { era: self.era, endpoint, message: self.message.clone() },
+        }
     }
 }
 

@@ -32,13 +32,13 @@ impl Router {
         reply
     }
 
-    /// The parked call that a request goes on with, and a place for it; `None` if its state is not of such a call.
-    /// Whom it is for stands in `found`.
+    /// The parked call that a request goes on with; `None` if its state is not of such a call. Whom it is for stands in
+    /// `found`.
     pub(super) async fn parked_call(
         &self,
         request: &Request,
         found: &mut Option<Target>,
-    ) -> Result<Option<(Box<ClientCall>, InFlight)>, Error> {
+    ) -> Result<Option<Box<ClientCall>>, Error> {
         let Some(span) = request.params.request_state.clone() else { return Ok(None) };
         let target =
             found.insert(resolve::resolve(request, self.catalog(), self.fleet(), &self.0.tasks).await?);
@@ -47,9 +47,8 @@ impl Router {
             return Ok(None);
         };
         let ticket = ticket?;
-        let place = self.gate().enter().ok_or_else(|| self.full())?;
         // The tool may have done half its work: it is never run a second time unasked.
-        self.0.parked.take(&ticket).map(|call| Some((call, place))).ok_or_else(state::refused)
+        self.0.parked.take(&ticket).map(Some).ok_or_else(state::refused)
     }
 
     /// Goes on with a parked call, or asks again for what is missing.

@@ -52,18 +52,18 @@ pub struct Vantage {
 }
 
 #[derive(Debug)]
-struct Listener {
-    vantage: Vantage,
-    wants: Wants,
+pub(super) struct Listener {
+    pub vantage: Vantage,
+    pub wants: Wants,
     /// The id of the listen request, which a modern client finds in every notification.
-    subscription: Option<RawId>,
-    watched: Arc<Watched>,
-    line: Line,
+    pub subscription: Option<RawId>,
+    pub watched: Arc<Watched>,
+    pub line: Line,
 }
 
 /// How a listener is reached.
 #[derive(Debug)]
-enum Line {
+pub(super) enum Line {
     /// A modern client's stream, which ends with its connection.
     Once(Writer),
     /// A legacy session's own stream, to which its client may come back.
@@ -282,24 +282,45 @@ impl Hub {
         });
     }
 
-    /// A modern listen request is answered when the gateway ends it (2026-07-28, `basic/patterns/subscriptions`,
-    /// "Graceful Closure").
     fn end_all(&self) {
         for listener in self.lock().values() {
-            match (&listener.line, &listener.subscription) {
-                (Line::Once(writer), Some(id)) => {
-                    let result = format!(r#"{{"resultType":"complete",{}}}"#, subscription_meta(id));
-                    let _ = writer.push(sse::event(None, &[&write::result(id, result.as_bytes())]));
-                    writer.end();
-                }
-                (Line::Once(writer), None) => writer.end(),
-                (Line::Lasting(stream), _) => stream.farewell(),
+            match &listener.line {
+                Line::Once(writer) => listener.conclude(writer),
+                Line::Lasting(stream) => stream.farewell(),
             }
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Listener>> {
+    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Listener>> {
         self.0.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Listener {
+    /// Ends the stream for good.
+    pub fn end(&self) {
+        match &self.line {
+            Line::Once(writer) => self.conclude(writer),
+            Line::Lasting(stream) => stream.retire(),
+        }
+    }
+
+    /// A modern listen request is answered when the gateway ends it (2026-07-28, `basic/patterns/subscriptions`,
+    /// "Graceful Closure").
+    fn conclude(&self, writer: &Writer) {
+        if let Some(id) = &self.subscription {
+            let result = format!(r#"{{"resultType":"complete",{}}}"#, subscription_meta(id));
+            let _ = writer.push(sse::event(None, &[&write::result(id, result.as_bytes())]));
+        }
+        writer.end();
+    }
+
+    /// Whether somebody is at the other end; a client that has lost its stream may come back.
+    pub fn is_connected(&self) -> bool {
+        match &self.line {
+            Line::Once(writer) => !writer.is_gone(),
+            Line::Lasting(stream) => stream.is_connected(),
+        }
     }
 }
 

@@ -298,6 +298,11 @@ impl Stream {
         now.saturating_duration_since(*state.alone.get_or_insert(now))
     }
 
+    /// Whether somebody is connected.
+    pub fn is_connected(&self) -> bool {
+        self.lock().connections.iter().any(|connection| !connection.writer.is_gone())
+    }
+
     /// Whether nothing can be said on it any more, or nobody can come back to it because its session is gone from memory.
     pub fn is_over(&self) -> bool {
         self.home.strong_count() == 0 || self.lock().end != End::Open

@@ -67,14 +67,14 @@ pub struct Client {
 #[derive(Debug)]
 pub struct Session {
     id: Arc<str>,
-    facts: Facts,
+    pub(super) facts: Facts,
     /// Whether an earlier process opened it.
     inherited: bool,
     client: Arc<ClientInfo>,
     /// The level of `logging/setLevel` plus one; 0 while the client has not asked.
     log_level: AtomicU8,
     calls: Mutex<Vec<(RawId, Arc<Notify>)>>,
-    streams: AtomicU32,
+    pub(super) streams: AtomicU32,
     /// Questions that the client has not answered yet, by the number we asked them under.
     questions: Mutex<HashMap<u64, mpsc::Sender<Heard>>>,
     next_question: AtomicU64,
@@ -85,7 +85,7 @@ pub struct Session {
     keep: Keep,
     poll_after: Option<Duration>,
     /// Seconds since the gateway started.
-    last_used: AtomicU64,
+    pub(super) last_used: AtomicU64,
 }
 
 fn millis(time: Duration) -> u64 {
@@ -205,7 +205,12 @@ impl Sessions {
         }
     }
 
-    fn now(&self) -> u64 {
+    /// Every session in memory.
+    pub(super) fn all(&self) -> Vec<Arc<Session>> {
+        self.0.live.read().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect()
+    }
+
+    pub(super) fn now(&self) -> u64 {
         // One more than the time since the start, so that a limit of 0 is older than everything.
         self.0.started.elapsed().as_secs() + 1
     }
@@ -396,7 +401,7 @@ impl Session {
         self.streams.load(Ordering::Relaxed) == 0 && self.lock().is_empty()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(RawId, Arc<Notify>)>> {
+    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(RawId, Arc<Notify>)>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

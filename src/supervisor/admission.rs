@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use metrics::{Counter, Gauge};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -13,6 +13,7 @@ use crate::telemetry::names;
 use crate::upstream::Fault;
 
 use super::breaker::{Breaker, BreakerState, Policy, Refused, Ticket};
+use super::event::{ServerChange, ServerEvent};
 use super::handle::{Live, Shared, retry_after};
 
 /// Leave to make one call. Say how the call ended with [`Admission::succeed`], [`Admission::fail`] or
@@ -109,19 +110,22 @@ pub(super) struct Fuse {
     server: ServerName,
     states: [(BreakerState, Gauge); 3],
     refusals: Counter,
+    /// Where its changes are told; nowhere for a link that does not speak for the server.
+    told: Option<broadcast::Sender<ServerEvent>>,
 }
 
 impl Fuse {
-    /// With `shown`, its state is a metric; a link beside the shared one must not speak for the server.
-    pub fn new(server: &ServerName, policy: Policy, shown: bool) -> Fuse {
-        let gauge = |state: BreakerState| match shown {
-            true => (state, names::BREAKER_STATE.gauge(&[server.as_str(), state.as_str()])),
-            false => (state, Gauge::noop()),
+    /// With `told`, its state is a metric and its changes are told there; a link beside the shared one must not speak for
+    /// the server.
+    pub fn new(server: &ServerName, policy: Policy, told: Option<broadcast::Sender<ServerEvent>>) -> Fuse {
+        let gauge = |state: BreakerState| match told {
+            Some(_) => (state, names::BREAKER_STATE.gauge(&[server.as_str(), state.as_str()])),
+            None => (state, Gauge::noop()),
         };
         let states = [BreakerState::Closed, BreakerState::Open, BreakerState::HalfOpen].map(gauge);
         states.iter().for_each(|(state, gauge)| gauge.set(f64::from(*state == BreakerState::Closed)));
         let refusals = names::BREAKER_REFUSALS.counter(&[server.as_str()]);
-        Fuse { breaker: Mutex::new(Breaker::new(policy)), server: server.clone(), states, refusals }
+        Fuse { breaker: Mutex::new(Breaker::new(policy)), server: server.clone(), states, refusals, told }
     }
 
     /// A ticket, or the refusal for the client.
@@ -149,6 +153,11 @@ impl Fuse {
         }
         // Still under the lock, so that the last word is the last state.
         self.states.iter().for_each(|(state, gauge)| gauge.set(f64::from(*state == after)));
+        if let Some(told) = &self.told {
+            let change = ServerChange::Breaker(after);
+            // Nobody may be watching, which is fine.
+            let _ = told.send(ServerEvent { server: self.server.clone(), change });
+        }
         drop(breaker);
         match after {
             BreakerState::Open => warn!(server = %self.server, "its breaker opens: its calls got no answer"),

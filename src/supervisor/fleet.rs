@@ -14,6 +14,7 @@ use crate::config;
 use crate::store::{Store, StoredCatalog};
 use crate::telemetry::names;
 
+use super::event::ServerEvent;
 use super::generation::Resources;
 use super::handle::{ServerHandle, Updated};
 use super::launch::{Surroundings, era_key};
@@ -87,6 +88,7 @@ impl Fleet {
             changes: watch::Sender::new(0),
             updates: broadcast::Sender::new(UPDATES),
             own_changes: broadcast::Sender::new(UPDATES),
+            events: broadcast::Sender::new(EVENTS),
             shutdown: CancellationToken::new(),
             owners: TaskTracker::new(),
         };
@@ -127,6 +129,7 @@ impl Fleet {
         for server in self.servers().iter() {
             let name = [server.name().as_str()];
             names::SERVER_LINKS.gauge(&name).set(server.link_count() as f64);
+            names::SERVER_WAITING.gauge(&name).set(server.waiting() as f64);
             names::SERVER_IN_FLIGHT.gauge(&name).set(server.in_flight() as f64);
             names::SERVER_PENDING
                 .gauge(&name)
@@ -142,6 +145,17 @@ impl Fleet {
     /// Hears of every change of lists at links of the pools from now on.
     pub fn own_changes(&self) -> broadcast::Receiver<OwnChange> {
         self.0.yard.own_changes.subscribe()
+    }
+
+    /// Hears of every change of a server's state from now on. Who is far behind misses some, and is
+    /// told so.
+    pub fn events(&self) -> broadcast::Receiver<ServerEvent> {
+        self.0.yard.events.subscribe()
+    }
+
+    /// Where changes of state are told.
+    pub fn announcer(&self) -> broadcast::Sender<ServerEvent> {
+        self.0.yard.events.clone()
     }
 
     /// Stops every server and waits until the last process is gone.
@@ -161,6 +175,9 @@ impl std::fmt::Debug for Fleet {
 /// Updates that a slow listener may be behind. Who is further behind has missed some, and reads a resource again with
 /// its next update.
 const UPDATES: usize = 1024;
+
+/// Changes of state that one who watches may be behind: a hundred servers that fall and come back at once.
+const EVENTS: usize = 512;
 
 /// The lists of the last run, if the entry is still the same.
 fn known_offer(config: &config::Server, stored: &[StoredCatalog]) -> Offer {

@@ -153,6 +153,7 @@ async fn run_child(context: Context) -> Ended {
     let tasks = TaskTracker::new();
     let max_message = usize::try_from(config.max_message).unwrap_or(usize::MAX);
     let link = StdioLink::start(config.name.clone(), context.shared.audience(), pipes, max_message, &tasks);
+    context.shared.operated.stderr.store(Some(Arc::clone(link.stderr())));
     let mut process = spawned.process;
 
     let mut hint = None;

@@ -18,6 +18,7 @@ use crate::upstream::{Audience, Link, Peer};
 use super::admission::{Admission, Fuse, Pulse};
 use super::breaker::BreakerState;
 use super::machine::{Next, State};
+use super::operator::Operated;
 use super::pool::{Membership, OwnChange, Pool, lost_link};
 use super::snapshot::Offer;
 use super::waiter::Waiter;
@@ -45,6 +46,10 @@ pub struct Status {
     pub pid: Option<u32>,
     /// What went wrong last.
     pub last_error: Option<String>,
+    /// Since when it is in this state.
+    pub since: Instant,
+    /// How often it has been started again after a fall.
+    pub restarts: u64,
 }
 
 /// A resource has changed.
@@ -63,6 +68,7 @@ pub struct Updated {
 pub(super) enum Command {
     Start,
     Stop,
+    Restart,
 }
 
 /// A handle to one supervised server. Cloning is cheap.
@@ -88,6 +94,8 @@ pub(super) struct Shared {
     pub log_level: watch::Sender<Option<Level>>,
     pub metrics: Arc<RequestMetrics>,
     pub queue_wait: Histogram,
+    /// What an operator has said of it, and sees of it.
+    pub operated: Operated,
     /// Resources that somebody wants to hear of; the server that follows after a reload shares them.
     pub wishes: Arc<Wishes>,
     /// Where their updates are announced.
@@ -176,9 +184,9 @@ impl ServerHandle {
         &self.0.config
     }
 
-    /// What the server offers, as last read.
+    /// What the server offers, as last read; nothing while an operator has taken it out of service.
     pub fn offer(&self) -> Arc<Offer> {
-        self.0.offer.load_full()
+        self.0.operated.instead().unwrap_or_else(|| self.0.offer.load_full())
     }
 
     /// How the server is doing; follow it with `changed()`.
@@ -204,11 +212,6 @@ impl ServerHandle {
     /// What its breaker does with calls.
     pub fn breaker(&self) -> BreakerState {
         self.0.fuse.state()
-    }
-
-    /// Closes its breaker, on an operator's word.
-    pub fn reset_breaker(&self) {
-        self.0.fuse.with(super::breaker::Breaker::reset);
     }
 
     /// Lets a call in: waits for a server that is coming up, and for a free place, and says clearly why not.
@@ -301,7 +304,9 @@ impl ServerHandle {
                         Some((reason.clone(), Some(*until)))
                     }
                     State::Stopped | State::Stopping { next: Next::Stopped } => {
-                        Some(("is stopped".to_owned(), None))
+                        let why =
+                            if self.is_disabled() { "has been taken out of service" } else { "is stopped" };
+                        Some((why.to_owned(), None))
                     }
                     State::Dormant | State::Stopping { next: Next::Dormant } => {
                         self.0.wake.notify_one();
@@ -334,16 +339,6 @@ impl ServerHandle {
     fn is_lost(&self, state: &State) -> bool {
         matches!(state, State::Stopped | State::Stopping { next: Next::Stopped })
             && self.0.member.as_ref().is_some_and(Membership::one_life)
-    }
-
-    /// Starts the server, at once even if it rests after failures.
-    pub async fn start(&self) {
-        let _ = self.0.commands.send(Command::Start).await;
-    }
-
-    /// Stops the server.
-    pub async fn stop(&self) {
-        let _ = self.0.commands.send(Command::Stop).await;
     }
 
     /// Says that somebody has used the lists, so that they are read again in the background if they are old.

@@ -7,10 +7,12 @@
 //!
 //! `machine` decides about starts, `breaker` about calls, `health` about a server that has fallen silent: all three
 //! are pure. `services` watches over plain HTTP services. `fleet` holds who is in, `reload` changes that while calls go on.
-//! `owner` drives the machine, `generation` is one life, `handle` and `admission` are the way in.
+//! `owner` drives the machine, `generation` is one life, `handle` and `admission` are the way in. `operator` is what a
+//! person may ask for.
 
 mod admission;
 mod breaker;
+mod event;
 mod fleet;
 mod generation;
 mod handle;
@@ -19,6 +21,7 @@ mod launch;
 mod listen;
 mod machine;
 mod metrics;
+mod operator;
 mod own_links;
 mod owner;
 mod pool;
@@ -35,6 +38,7 @@ mod yard;
 
 pub use admission::Admission;
 pub use breaker::{Breaker, BreakerState, Ticket as BreakerTicket};
+pub use event::{ServerChange, ServerEvent};
 pub use fleet::{Fleet, FleetOptions, Members};
 pub use handle::{Live, ServerHandle, Status, Updated};
 pub use launch::Surroundings;

@@ -10,6 +10,10 @@ impl ServerHandle {
     /// one.
     pub async fn for_caller(&self, caller: &Caller<'_>) -> Result<Option<ServerHandle>, Error> {
         let (Some(pool), Some(key)) = (&self.0.pool, self.link_key(caller)) else { return Ok(None) };
+        // What an operator has stopped is not begun again for one client; the shared link says why.
+        if self.is_stopped() {
+            return Ok(None);
+        }
         let shared = key.owner == LinkOwner::Everybody;
         let mut era = self.live().map(|live| live.peer.era());
         era = era.or_else(|| self.offer().peer.as_ref().map(|peer| peer.era()));
@@ -43,6 +47,13 @@ impl ServerHandle {
     /// The links beside the shared one.
     pub fn links(&self) -> Vec<PooledLink> {
         self.0.pool.as_ref().map(|pool| pool.snapshot()).unwrap_or_default()
+    }
+
+    /// Closes the links beside the shared one.
+    pub(super) fn close_links(&self) {
+        if let Some(pool) = &self.0.pool {
+            pool.close_all();
+        }
     }
 
     /// The servers of its links for single clients.

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use crate::base::{Era, random};
 
+use super::event::ServerChange;
 use super::generation::{self, Ended, Resources};
 use super::handle::{Command, Shared, Status};
 use super::machine::{Action, Event, Machine, Policy, State};
@@ -51,7 +52,12 @@ impl Owner {
     pub async fn run(mut self, shutdown: CancellationToken) {
         let _gone = self.shared.gone.clone().drop_guard();
         let first = self.shared.status.borrow().state.clone();
-        self.feed(if first == State::Dormant { Event::Rest } else { Event::Start });
+        match first {
+            // An operator has taken the one before it out of service.
+            State::Stopped => {}
+            State::Dormant => self.feed(Event::Rest),
+            _ => self.feed(Event::Start),
+        }
         let mut leaving = false;
         loop {
             if leaving && self.running.is_none() {
@@ -77,6 +83,10 @@ impl Owner {
                 command = self.commands.recv(), if !leaving => match command {
                     Some(Command::Start) => Event::Start,
                     Some(Command::Stop) => Event::Stop,
+                    Some(Command::Restart) => {
+                        self.feed(Event::Stop);
+                        Event::Start
+                    }
                     None => { leaving = true; Event::Stop }
                 },
                 () = sleep_until(due), if due.is_some() => Event::Due,
@@ -160,8 +170,16 @@ impl Owner {
         let in_the_fleet = self.shared.joined.load(Ordering::Relaxed) && self.shared.retired.get().is_none();
         if self.shared.speaks_for_server() && in_the_fleet {
             self.resources.metrics.state(name.as_str(), state.as_str(), generation, fell);
+            if state.as_str() != before || fell {
+                let (state, reason) = (state.as_str(), reason.clone());
+                self.shared.announce(ServerChange::State { state, generation, reason });
+            }
         }
         self.shared.status.send_modify(|status: &mut Status| {
+            if status.state.as_str() != state.as_str() || status.generation != generation {
+                status.since = Instant::now();
+            }
+            status.restarts += u64::from(fell);
             status.state = state;
             status.generation = generation;
             status.last_error = match &status.state {

@@ -238,6 +238,20 @@ impl Pool {
         });
     }
 
+    /// Closes all links: an operator stops their server. Sessions hear that what they had there is lost.
+    pub fn close_all(&self) {
+        let mut table = self.lock();
+        let Table { members, lost } = &mut *table;
+        for (key, member) in members.drain() {
+            member.end.cancel();
+            if let LinkOwner::Session(id) = key.owner {
+                lost.push_back(id);
+            }
+        }
+        let over = lost.len().saturating_sub(MAX_LOST);
+        lost.drain(..over);
+    }
+
     /// When the member of `key` is due to be looked at for idleness.
     pub fn due(&self, handle: &ServerHandle) -> Instant {
         handle.0.pulse.last_use() + self.links.idle

@@ -109,7 +109,10 @@ pub(super) async fn keep_fresh(
                 }
                 happened.changed
             }
-            () = shared.refresh.notified() => stale(&shared.offer.load(), peer),
+            () = shared.refresh.notified() => match shared.operated.take_reread() {
+                true => ListKind::ALL.into(),
+                false => stale(&shared.offer.load(), peer),
+            },
         };
         if kinds.is_empty() {
             continue;

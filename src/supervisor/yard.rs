@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -13,9 +14,11 @@ use crate::config::{self, Start};
 use crate::telemetry::{RequestMetrics, names};
 
 use super::admission::{Fuse, Pulse};
+use super::event::ServerEvent;
 use super::generation::Resources;
 use super::handle::{COMMANDS, ServerHandle, Shared, Status, Updated};
 use super::machine::State;
+use super::operator::Operated;
 use super::owner::Owner;
 use super::pool::{LinkKey, Membership, OwnChange, Pool};
 use super::snapshot::Offer;
@@ -29,6 +32,7 @@ pub(super) struct Yard {
     pub changes: watch::Sender<u64>,
     pub updates: broadcast::Sender<Updated>,
     pub own_changes: broadcast::Sender<OwnChange>,
+    pub events: broadcast::Sender<ServerEvent>,
     pub shutdown: CancellationToken,
     pub owners: TaskTracker,
 }
@@ -49,10 +53,10 @@ impl Yard {
         let shared = Shared {
             offer: ArcSwap::from_pointee(offer.clone()),
             live: ArcSwapOption::empty(),
-            status: watch::Sender::new(first_status(&config, &offer, generation)),
+            status: watch::Sender::new(first_status(&config, &offer, before)),
             permits: Arc::new(Semaphore::new(config.max_in_flight)),
             waiting: AtomicUsize::new(0),
-            fuse: Fuse::new(&name, config.breaker, true),
+            fuse: Fuse::new(&name, config.breaker, Some(self.events.clone())),
             pulse: Pulse::new(),
             commands,
             wake: Notify::new(),
@@ -60,6 +64,7 @@ impl Yard {
             log_level: watch::Sender::new(before.and_then(|before| *before.log_level.borrow())),
             metrics: Arc::new(RequestMetrics::for_server(name.as_str())),
             queue_wait: names::QUEUE_WAIT.histogram(&[name.as_str()]),
+            operated: Operated::after(before.map(|before| &before.operated), self.events.clone()),
             wishes: before.map(|before| Arc::clone(&before.wishes)).unwrap_or_default(),
             updates: self.updates.clone(),
             own_changes: self.own_changes.clone(),
@@ -114,10 +119,10 @@ impl Model {
         let shared = Arc::new(Shared {
             offer: ArcSwap::default(),
             live: ArcSwapOption::empty(),
-            status: watch::Sender::new(first_status(&config, &Offer::default(), 0)),
+            status: watch::Sender::new(first_status(&config, &Offer::default(), None)),
             permits: Arc::new(Semaphore::new(config.max_in_flight)),
             waiting: AtomicUsize::new(0),
-            fuse: Fuse::new(&config.name, config.breaker, false),
+            fuse: Fuse::new(&config.name, config.breaker, None),
             pulse: Pulse::new(),
             commands,
             wake: Notify::new(),
@@ -125,6 +130,7 @@ impl Model {
             log_level: self.log_level.clone(),
             metrics: Arc::clone(&self.metrics),
             queue_wait: names::QUEUE_WAIT.histogram(&[config.name.as_str()]),
+            operated: Operated::after(None, self.yard.events.clone()),
             wishes,
             updates: self.yard.updates.clone(),
             own_changes: self.yard.own_changes.clone(),
@@ -165,8 +171,17 @@ async fn live_in(pool: Arc<Pool>, handle: ServerHandle, owner: impl Future<Outpu
 
 /// A server is wanted from the moment it exists, so nobody who comes early is told that it is stopped. A lazy one of
 /// which nothing is known has to be asked once: nobody can call what is not listed.
-fn first_status(config: &config::Server, offer: &Offer, generation: u64) -> Status {
+fn first_status(config: &config::Server, offer: &Offer, before: Option<&Shared>) -> Status {
     let sleeps = config.start == Start::Lazy && offer.peer.is_some();
-    let state = if sleeps { State::Dormant } else { State::Starting };
-    Status { state, generation, pid: None, last_error: None }
+    let out_of_service = before.is_some_and(|before| before.operated.instead().is_some());
+    let state = match (out_of_service, sleeps) {
+        (true, _) => State::Stopped,
+        (false, true) => State::Dormant,
+        (false, false) => State::Starting,
+    };
+    let (generation, restarts) = before.map_or((0, 0), |before| {
+        let status = before.status.borrow();
+        (status.generation, status.restarts)
+    });
+    Status { state, generation, pid: None, last_error: None, since: Instant::now(), restarts }
 }

@@ -16,10 +16,14 @@ mod logging;
 pub mod names;
 mod recorder;
 mod requests;
+mod runtime;
+mod tools;
 mod writer;
 
 pub use logging::{Format, LogFilter, LogOptions, LoggingError, init};
 pub use metrics::Counter;
 pub use recorder::{InstallError, MetricsHandle, Recorder};
 pub use requests::{EndpointKind, MethodLabel, Outcome, RequestMetrics};
+pub use runtime::{tell_runtime, watch_runtime};
+pub use tools::{ToolMetrics, ToolSeries};
 pub use writer::LogGuard;

@@ -127,6 +127,36 @@ metrics_table! {
         "Links to the server beside the shared one: of sessions, of principals, or for what clients declare.");
     /// Tasks of the runtime.
     TASKS = Metric::gauge_of("trunkline_tasks", &[], "Tasks of the asynchronous runtime that are alive.");
+    /// Threads of the runtime.
+    WORKERS = Metric::gauge_of(
+        "trunkline_runtime_workers", &[], "Worker threads of the asynchronous runtime.");
+    /// How busy they are.
+    WORKER_BUSY = Metric {
+        name: "trunkline_runtime_worker_busy_seconds", kind: Kind::Gauge, unit: Some(Unit::Seconds), labels: &["worker"],
+        help: "Time that a worker thread has spent running tasks; its rate is the share of the time that it is busy.",
+    };
+    /// Tasks that wait for a thread.
+    RUN_QUEUE = Metric::gauge_of(
+        "trunkline_runtime_queue_depth", &[], "Tasks that are ready to run and that no worker thread has taken yet.");
+    /// Whether tasks run when they should.
+    EVENT_LOOP_LAG = Metric::seconds_of(
+        "trunkline_runtime_lag_seconds", &[],
+        "By how much a task ran later than it was scheduled for, looked at ten times a second.");
+    /// Whether blocking work finds a thread.
+    BLOCKING_WAIT = Metric::seconds_of(
+        "trunkline_runtime_blocking_wait_seconds", &[],
+        "How long blocking work waited for a thread of its pool, looked at once a second.");
+    /// Calls that wait.
+    SERVER_WAITING = Metric::gauge_of(
+        "trunkline_server_waiting", &["server"], "Calls that wait for a place at the server, or for it to come up.");
+    /// Calls of a tool.
+    TOOL_CALLS = Metric::counter_of(
+        "trunkline_tool_calls_total", &["server", "tool", "outcome"],
+        "Calls of a tool that were answered; tools beyond metrics.tools are counted together as other.");
+    /// The time of a call of a tool.
+    TOOL_DURATION = Metric::seconds_of(
+        "trunkline_tool_duration_seconds", &["server", "tool"],
+        "Time from sending a call of a tool to the server until its reply has arrived.");
     /// Starts.
     SERVER_GENERATION = Metric::gauge_of(
         "trunkline_server_generation", &["server"], "The number of the server's last start in this run of the gateway.");
@@ -267,6 +297,30 @@ mod tests {
                     metric.name
                 );
             }
+        }
+    }
+
+    #[test]
+    fn the_reference_page_has_every_metric_as_it_is() {
+        let page = include_str!("../../docs/metrics.md");
+        let listed: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        let row = |metric: &&Metric| {
+            let kind = format!("{:?}", metric.kind).to_lowercase();
+            let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+            format!("| `{}` | {kind} | {} | {} |", metric.name, labels.join(", "), metric.help)
+        };
+        assert_eq!(listed, ALL.iter().map(row).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_alert_has_an_example() {
+        let rules = include_str!("../../docker/prometheus/alerts.yml");
+        let examples = include_str!("../../docker/prometheus/alerts_test.yml");
+        let alerts: Vec<&str> =
+            rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+        assert!(alerts.len() > 5, "{alerts:?}");
+        for alert in alerts {
+            assert!(examples.contains(&format!("alertname=\"{alert}\"")), "{alert} has no example");
         }
     }
 

@@ -31,4 +31,5 @@ pub use mailbox::Event;
 pub use outgoing::Outgoing;
 pub use peer::Peer;
 pub use signals::{Happened, ListKind, Lost, Signals};
+pub use stderr::StderrTail;
 pub use stdio::StdioLink;

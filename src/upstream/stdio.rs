@@ -46,7 +46,7 @@ pub struct StdioLink {
     audience: Audience,
     inquiries: Arc<Inquiries>,
     counts: Counts,
-    stderr: StderrTail,
+    stderr: Arc<StderrTail>,
     /// Why the streams ended, once they have.
     ended: watch::Sender<Option<String>>,
 }
@@ -73,7 +73,7 @@ impl StdioLink {
             audience,
             inquiries: Arc::default(),
             counts: Counts::default(),
-            stderr: StderrTail::default(),
+            stderr: Arc::default(),
             ended: watch::Sender::new(None),
         });
         let writer = Arc::clone(&link);
@@ -181,7 +181,7 @@ impl StdioLink {
     }
 
     /// The last lines of the child's stderr.
-    pub fn stderr(&self) -> &StderrTail {
+    pub fn stderr(&self) -> &Arc<StderrTail> {
         &self.stderr
     }
 

@@ -13,8 +13,8 @@ const FOLDERS: [&str; 2] = ["docker/grafana/", "docker/prometheus/"];
 const PREFIXES: [&str; 2] = ["trunkline_", "process_"];
 /// The series of a histogram.
 const PARTS: [&str; 3] = ["_bucket", "_sum", "_count"];
-/// Labels that every series has once Prometheus has it.
-const GIVEN: [&str; 2] = ["instance", "job"];
+/// Labels that every series, and every alert, has once Prometheus has it.
+const GIVEN: [&str; 3] = ["alertname", "instance", "job"];
 /// The label of a histogram's buckets.
 const BUCKET: &str = "le";
 

@@ -11,10 +11,12 @@
 mod support;
 
 mod activity;
+mod admin;
 mod batches;
 mod browser;
 mod caching;
 mod cgroup;
+mod commands;
 mod configuration;
 mod container;
 mod enhance;
@@ -22,6 +24,7 @@ mod faults;
 mod filters;
 mod letter;
 mod limits;
+mod metrics;
 mod mirrored;
 mod modern;
 mod oldest_front;

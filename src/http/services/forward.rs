@@ -6,10 +6,12 @@ use http::header::{RETRY_AFTER, VIA};
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio::time::Instant;
 use tracing::debug;
 
-use crate::base::{Error, ErrorKind};
+use crate::base::{Error, ErrorKind, Principal};
 use crate::protocol::skim;
+use crate::router::{Visit, Work};
 use crate::supervisor::{BoxError, ServiceHandle};
 
 use super::super::body::FrontBody;
@@ -57,7 +59,12 @@ async fn exchange(
         let text = format!("service '{}' leads back to this gateway", service.name());
         return Ok(refusal(&Error::new(ErrorKind::InvalidRequest, text), StatusCode::LOOP_DETECTED));
     }
-    let place = front.router.gate().enter().ok_or_else(|| {
+    let visit = || Visit {
+        since: Instant::now(),
+        principal: Principal::anonymous(),
+        work: Work::Service { name: service.name().clone(), method: request.method().clone() },
+    };
+    let place = front.router.gate().enter(visit).ok_or_else(|| {
         let text = "the gateway has as many requests in flight as it may (max_in_flight); try again later";
         Error::new(ErrorKind::Overloaded, text).with_data(r#"{"retry_after":1}"#.to_owned())
     })?;
@@ -68,8 +75,13 @@ async fn exchange(
     *onward.method_mut() = head.method;
     *onward.headers_mut() = head.headers;
     let path = head.uri.path().strip_prefix(&prefix).unwrap_or_default();
+    let recalled = place.recalled();
     let sent = tokio::select! {
         sent = service.send(path, head.uri.query(), onward) => sent?,
+        () = recalled.heard() => {
+            let text = "the request was cancelled by an administrator of the gateway";
+            return Err(Error::new(ErrorKind::Cancelled, text));
+        }
         () = front.abort.cancelled() => {
             return Err(Error::new(ErrorKind::ShuttingDown, "the gateway is shutting down"));
         }

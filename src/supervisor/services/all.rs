@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::HeaderValue;
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -16,6 +17,7 @@ use crate::telemetry::{RequestMetrics, names};
 use crate::upstream::http::Places;
 
 use super::super::admission::Fuse;
+use super::super::event::ServerEvent;
 use super::super::handle::{COMMANDS, Status};
 use super::super::machine::State;
 use super::super::metrics::ServerMetrics;
@@ -28,6 +30,8 @@ pub struct ServicesOptions {
     pub services: Vec<config::Service>,
     /// The most connections to all of them together.
     pub max_connections: usize,
+    /// Where changes of state are told.
+    pub events: broadcast::Sender<ServerEvent>,
 }
 
 /// Handles to every service. Cloning is cheap; a reload puts others in their place.
@@ -41,6 +45,8 @@ struct Inner {
     /// Places for connections to all of them together.
     connections: Arc<Semaphore>,
     metrics: Arc<ServerMetrics>,
+    /// Where changes of state are told.
+    events: broadcast::Sender<ServerEvent>,
     pseudonym: Box<str>,
     shutdown: CancellationToken,
     tasks: TaskTracker,
@@ -53,6 +59,7 @@ impl Services {
             all: ArcSwap::default(),
             connections: Arc::new(Semaphore::new(options.max_connections)),
             metrics: Arc::default(),
+            events: options.events,
             // Our name in `Via`; another gateway in the way has another.
             pseudonym: format!("trunkline-{:08x}", random::next_u64() as u32).into(),
             shutdown: CancellationToken::new(),
@@ -100,10 +107,12 @@ impl Services {
                 generation: 0,
                 pid: None,
                 last_error: None,
+                since: Instant::now(),
+                restarts: 0,
             }),
             permits: Arc::new(Semaphore::new(config.max_in_flight)),
             waiting: AtomicUsize::new(0),
-            fuse: Fuse::new(&config.name, config.breaker, true),
+            fuse: Fuse::new(&config.name, config.breaker, Some(inner.events.clone())),
             metrics: RequestMetrics::for_server(config.name.as_str()),
             commands,
             answered: AtomicU64::new(0),
@@ -113,7 +122,8 @@ impl Services {
         }));
         handle.equip();
         let retired = handle.0.retired.clone();
-        inner.tasks.spawn(watch_over(handle.clone(), received, Arc::clone(&inner.metrics), retired));
+        let told = (Arc::clone(&inner.metrics), inner.events.clone());
+        inner.tasks.spawn(watch_over(handle.clone(), received, told, retired));
         handle
     }
 

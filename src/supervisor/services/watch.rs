@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Request;
 use http_body_util::BodyExt;
 use http_body_util::Limited;
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use crate::telemetry::names;
 use crate::upstream::http::{ClientOptions, HttpClient};
 
+use super::super::event::{ServerChange, ServerEvent};
 use super::super::handle::{Command, Status};
 use super::super::health::{Health, LONGEST_PROBE};
 use super::super::launch::header_map;
@@ -97,12 +98,13 @@ impl ServiceHandle {
 pub(super) async fn watch_over(
     service: ServiceHandle,
     mut commands: mpsc::Receiver<Command>,
-    metrics: Arc<ServerMetrics>,
+    (metrics, events): (Arc<ServerMetrics>, broadcast::Sender<ServerEvent>),
     shutdown: CancellationToken,
 ) {
     let policy = service.config().health;
     let interval = policy.interval.filter(|_| service.config().health_path.is_some());
-    let mut watched = Watched { metrics, health: Health::unknown(policy), generation: 0, answered: 0 };
+    let mut watched =
+        Watched { metrics, events, health: Health::unknown(policy), generation: 0, answered: 0 };
     let mut wanted = true;
     loop {
         if wanted {
@@ -144,6 +146,7 @@ async fn pause_for(pause: Option<Duration>) {
 
 struct Watched {
     metrics: Arc<ServerMetrics>,
+    events: broadcast::Sender<ServerEvent>,
     health: Health,
     generation: u64,
     /// Requests that had got an answer at the last look.
@@ -187,7 +190,21 @@ impl Watched {
         let fell = was_ready && matches!(state, State::Failed { .. });
         self.metrics.state(name, state.as_str(), self.generation, fell);
         names::SERVER_HEALTHY.gauge(&[name]).set(f64::from(matches!(state, State::Ready { .. })));
+        let before = service.0.status.borrow().state.as_str();
+        if before != state.as_str() {
+            let change = ServerChange::State {
+                state: state.as_str(),
+                generation: self.generation,
+                reason: last_error.clone(),
+            };
+            // Nobody may be watching, which is fine.
+            let _ = self.events.send(ServerEvent { server: service.name().clone(), change });
+        }
         service.0.status.send_modify(|status: &mut Status| {
+            if before != state.as_str() {
+                status.since = Instant::now();
+            }
+            status.restarts += u64::from(fell);
             status.state = state;
             status.generation = self.generation;
             status.last_error = last_error;

@@ -6,6 +6,7 @@ pub mod clients;
 pub mod gateway;
 pub mod pipe;
 pub mod processes;
+pub mod schema;
 pub mod servers;
 pub mod stub;
 pub mod tls;

@@ -1,0 +1,73 @@
+//! Who may use the interface, and from where.
+
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_TYPE, HeaderName, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tracing::warn;
+
+use super::super::caller::Caller;
+use super::failure::Failure;
+use super::state::Api;
+
+/// A header that no web page can send without asking first, for programs that have no JSON to send.
+pub const INTENT: HeaderName = HeaderName::from_static("x-trunkline");
+
+/// Lets an exchange on its way, or refuses it.
+pub async fn gate(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let caller = request.extensions().get::<Caller>().cloned();
+    match check(&api, caller.as_ref(), &request) {
+        Ok(()) => next.run(request).await,
+        Err(refused) => {
+            let principal = caller.as_ref().map_or("nobody", |caller| caller.principal().as_str());
+            let (method, path) = (request.method(), request.uri().path());
+            warn!(target: "audit", principal, %method, path, "refused: {}", refused.message());
+            refused.into_response()
+        }
+    }
+}
+
+fn check(api: &Api, caller: Option<&Caller>, request: &Request) -> Result<(), Failure> {
+    let headers = request.headers();
+    if !caller.is_some_and(Caller::may_administer) {
+        return Err(Failure::forbidden(
+            "the gateway is administered from the machine that it runs on, and not through a proxy",
+        ));
+    }
+    from_no_page(api, headers)?;
+    // A page that has bound its own name to this machine is told by that name, wherever the gateway listens.
+    let anonymous = caller.is_some_and(|caller| caller.principal().is_anonymous());
+    if anonymous && api.0.parts.rules.check(headers, request.uri()).is_err() {
+        return Err(Failure::forbidden("this host is not one of the gateway's; see gateway.allowed_hosts"));
+    }
+    if *request.method() != Method::GET && !is_meant(headers) {
+        return Err(Failure::forbidden(
+            "what changes something has to come with `Content-Type: application/json` or the header `X-Trunkline: 1`",
+        ));
+    }
+    Ok(())
+}
+
+/// A web page on this machine may use MCP; what it may not is administer the gateway, unless the configuration names it.
+fn from_no_page(api: &Api, headers: &HeaderMap) -> Result<(), Failure> {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    let by_page = match headers.get(ORIGIN) {
+        Some(origin) => !api.0.parts.rules.names(origin),
+        None => site.is_some_and(|site| site != b"none"),
+    };
+    match by_page {
+        false => Ok(()),
+        true => Err(Failure::forbidden(
+            "web pages may not administer the gateway, unless gateway.allowed_origins names them",
+        )),
+    }
+}
+
+/// Whether a request that changes something was meant: neither header can be sent by a form, or by a page that has not
+/// been allowed to.
+fn is_meant(headers: &HeaderMap) -> bool {
+    let json =
+        headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+    json || headers.contains_key(INTENT)
+}

@@ -1,0 +1,27 @@
+//! The administration interface, `/api/v1`.
+//!
+//! Who operates the gateway sees here what it is doing and tells it what to do. The answers are made from what the
+//! rooms below publish; whatever changes something travels as an [`Order`] to whoever serves them, so that nothing here
+//! reaches upward. The interface promises that nobody uses it who may not administer the gateway, that no web page can
+//! drive it, that no answer shows a credential, and that `openapi.json` says what it does.
+
+mod calls;
+mod catalog;
+mod config;
+mod events;
+mod failure;
+mod feed;
+mod gate;
+mod openapi;
+mod orders;
+mod routes;
+mod servers;
+mod sessions;
+pub mod shape;
+mod state;
+mod status;
+
+pub use failure::Failure;
+pub use orders::{Act, Order, OrderBook, Orders, Placed};
+pub use routes::PREFIX;
+pub use state::{Api, ApiParts};

@@ -1,0 +1,107 @@
+//! What an operator can order, and the channel on which orders travel to whoever serves them.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::base::Principal;
+
+use super::failure::Failure;
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Something to a server.
+    Server {
+        /// Its name.
+        name: String,
+        /// What.
+        act: Act,
+    },
+    /// Take a request back.
+    CancelCall(u64),
+    /// End a session, by what stands for its id.
+    CloseSession(String),
+    /// End an event stream.
+    CloseStream(u64),
+    /// Forget what is cached.
+    ClearCaches,
+    /// Read the configuration again and take it over.
+    Reload,
+}
+
+/// What can be done to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Start it, at once even if it rests.
+    Start,
+    /// Stop it.
+    Stop,
+    /// Stop it and start it again.
+    Restart,
+    /// Close its breaker.
+    Reset,
+    /// Take it into service.
+    Enable,
+    /// Take it out of service.
+    Disable,
+}
+
+impl Act {
+    /// All of them.
+    pub const ALL: [Act; 6] = [Act::Start, Act::Stop, Act::Restart, Act::Reset, Act::Enable, Act::Disable];
+
+    /// The word for it, in paths and on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Act::Start => "start",
+            Act::Stop => "stop",
+            Act::Restart => "restart",
+            Act::Reset => "reset",
+            Act::Enable => "enable",
+            Act::Disable => "disable",
+        }
+    }
+}
+
+/// An order on its way.
+#[derive(Debug)]
+pub struct Placed {
+    /// What is to be done.
+    pub order: Order,
+    /// On whose word.
+    pub principal: Principal,
+    /// Where what came of it is told, in one sentence.
+    pub answer: oneshot::Sender<Result<String, Failure>>,
+}
+
+/// Where orders are placed. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Orders(mpsc::Sender<Placed>);
+
+/// Where orders are taken from.
+pub type OrderBook = mpsc::Receiver<Placed>;
+
+/// Orders that may wait. People give them one by one; a program that gives more at once is told to slow down.
+const WAITING: usize = 64;
+/// How long an order may take. All are words passed on, none waits for what comes of it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Orders {
+    /// The two ends of the channel.
+    pub fn channel() -> (Orders, OrderBook) {
+        let (orders, book) = mpsc::channel(WAITING);
+        (Orders(orders), book)
+    }
+
+    /// Places an order and waits for what comes of it.
+    pub async fn place(&self, order: Order, principal: Principal) -> Result<String, Failure> {
+        let (answer, answered) = oneshot::channel();
+        let busy = || Failure::busy("the gateway has too many orders before this one; try again");
+        self.0.try_send(Placed { order, principal, answer }).map_err(|_| busy())?;
+        match tokio::time::timeout(PATIENCE, answered).await {
+            Ok(Ok(done)) => done,
+            _ => Err(Failure::busy("the gateway did not say what came of the order")),
+        }
+    }
+}

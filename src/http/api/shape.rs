@@ -1,0 +1,342 @@
+//! What the interface answers, as types: the gateway writes them, the command line reads them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// How the gateway is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// `healthy`, or `degraded` while a server is not as it should be.
+    pub status: String,
+    /// The gateway's version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Seconds since its start.
+    pub uptime_seconds: u64,
+    /// Where its configuration came from.
+    pub configuration: String,
+    /// How many servers are in each state.
+    pub servers: BTreeMap<String, usize>,
+    /// How many services are in each state.
+    pub services: BTreeMap<String, usize>,
+    /// Servers and services that are not as they should be.
+    pub degraded: Vec<Trouble>,
+    /// Requests that are worked on.
+    pub in_flight: usize,
+    /// Calls that wait for their clients' answers to questions.
+    pub parked: usize,
+    /// Sessions in memory.
+    pub sessions: usize,
+    /// Open event streams.
+    pub streams: usize,
+}
+
+/// A server, or a service, that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// Its name.
+    pub server: String,
+    /// Its state.
+    pub state: String,
+    /// What is wrong.
+    pub reason: String,
+    /// In how many milliseconds it is tried again, if that is known.
+    pub next_try_ms: Option<u64>,
+}
+
+/// All servers, in the order of the configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Servers {
+    /// One each.
+    pub servers: Vec<Server>,
+}
+
+/// A server at a glance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Server {
+    /// Its name.
+    pub name: String,
+    /// `stopped`, `starting`, `ready`, `backoff`, `failed`, `dormant` or `stopping`.
+    pub state: String,
+    /// For how many milliseconds it has been in that state.
+    pub for_ms: u64,
+    /// Whether it is in service.
+    pub enabled: bool,
+    /// `stdio` or `http`.
+    pub transport: String,
+    /// The number of its last start.
+    pub generation: u64,
+    /// Its process, while there is one.
+    pub pid: Option<u32>,
+    /// `legacy` or `modern`, once that is known.
+    pub era: Option<String>,
+    /// The version of the protocol that was agreed on.
+    pub version: Option<String>,
+    /// What it offers.
+    pub lists: Vec<List>,
+    /// `closed`, `open` or `half_open`.
+    pub breaker: String,
+    /// Calls that hold a place at it.
+    pub in_flight: usize,
+    /// Calls that wait for a place.
+    pub waiting: usize,
+    /// How often it has been started again after a fall.
+    pub restarts: u64,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+    /// In how many milliseconds it is tried again: started, or called by an open breaker.
+    pub next_try_ms: Option<u64>,
+}
+
+/// One of a server's lists.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct List {
+    /// `tools`, `prompts`, `resources` or `resourceTemplates`.
+    pub kind: String,
+    /// `absent`, `read` or `failed`.
+    pub state: String,
+    /// Entries that are known.
+    pub entries: usize,
+    /// Why it could not be read.
+    pub reason: Option<String>,
+}
+
+/// A server in detail.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServerDetail {
+    /// The same as in the list.
+    #[serde(flatten)]
+    pub server: Server,
+    /// Its program, or its URL without what may be a credential.
+    pub target: String,
+    /// What it calls itself.
+    pub server_info: Option<Value>,
+    /// What it declared.
+    pub capabilities: Option<Value>,
+    /// Whether its lists are those of an earlier run, and not confirmed yet.
+    pub stored: bool,
+    /// The most calls it may have at once.
+    pub max_in_flight: usize,
+    /// Links beside the one that all clients share.
+    pub links: Vec<Link>,
+    /// The last lines of its standard error.
+    pub stderr: Vec<String>,
+}
+
+/// A link to a server beside the one that all clients share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    /// Whose it is: `everybody` (for what clients declare), `session` or `principal`.
+    pub owner: String,
+    /// The principal, or the beginning of what stands for the session's id.
+    pub name: String,
+    /// The capabilities that it declares.
+    pub declared: Value,
+    /// The state of its server.
+    pub state: String,
+    /// Its process, while there is one.
+    pub pid: Option<u32>,
+    /// Calls in flight.
+    pub in_flight: usize,
+    /// For how many milliseconds nobody has used it.
+    pub idle_ms: u64,
+}
+
+/// Requests that are worked on, the oldest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Calls {
+    /// One each.
+    pub calls: Vec<Call>,
+}
+
+/// A request that is worked on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// Its number at this gateway.
+    pub id: u64,
+    /// For how many milliseconds it has been worked on.
+    pub age_ms: u64,
+    /// Its method: of MCP, or of HTTP for a service.
+    pub method: String,
+    /// The tool, prompt or URI, as the client named it.
+    pub name: Option<String>,
+    /// The server that it goes to, once that is known.
+    pub server: Option<String>,
+    /// The client's name, where it is known.
+    pub client: Option<String>,
+    /// Who asks.
+    pub principal: String,
+    /// The era in which the client asks; none for a service.
+    pub era: Option<String>,
+    /// The endpoint, such as `/mcp`.
+    pub endpoint: String,
+    /// The client's id of the request, as JSON.
+    pub request_id: Option<String>,
+}
+
+/// Sessions of legacy clients, the latest used first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sessions {
+    /// How many there are; the list shows the first thousand.
+    pub total: usize,
+    /// One each.
+    pub sessions: Vec<Session>,
+}
+
+/// A session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// What stands for its id, which is a credential and is not shown.
+    pub id: String,
+    /// The client's name and version.
+    pub client: String,
+    /// Whose it is.
+    pub principal: String,
+    /// The endpoint at which it was opened.
+    pub endpoint: String,
+    /// The version of the protocol that was agreed on.
+    pub version: String,
+    /// Seconds since it was opened.
+    pub age_seconds: u64,
+    /// Seconds since it was used last.
+    pub idle_seconds: u64,
+    /// Calls under way.
+    pub calls: usize,
+    /// Whether it has a stream open.
+    pub stream: bool,
+    /// Resources that it watches.
+    pub watched: usize,
+}
+
+/// Event streams on which clients hear of changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Streams {
+    /// How many there are; the list shows the first thousand.
+    pub total: usize,
+    /// One each.
+    pub streams: Vec<Stream>,
+}
+
+/// An event stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stream {
+    /// Its number at this gateway.
+    pub id: u64,
+    /// The endpoint at which it was opened.
+    pub endpoint: String,
+    /// The era of the client.
+    pub era: String,
+    /// What it wants to hear of: `tools`, `prompts`, `resources`.
+    pub wants: Vec<String>,
+    /// Resources that it watches.
+    pub watched: usize,
+}
+
+/// What the merged endpoint offers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Catalog {
+    /// Tools.
+    pub tools: Vec<Named>,
+    /// Prompts.
+    pub prompts: Vec<Named>,
+    /// Resources.
+    pub resources: Vec<Addressed>,
+    /// Templates of resources.
+    pub templates: Vec<Addressed>,
+    /// What had to be changed or left out: names that were shortened, URIs that clash.
+    pub remarks: Vec<Remark>,
+}
+
+/// A tool or a prompt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Named {
+    /// Its name at the merged endpoint.
+    pub name: String,
+    /// Its server.
+    pub server: String,
+    /// The server's own name for it.
+    pub own_name: String,
+    /// Whether more than the prefix had to change.
+    pub shortened: bool,
+}
+
+/// A resource or a template.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Addressed {
+    /// Its URI, or the pattern of URIs.
+    pub uri: String,
+    /// The server that answers.
+    pub server: String,
+}
+
+/// Something worth knowing about a name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Remark {
+    /// The server whose entry it is.
+    pub server: String,
+    /// What was done.
+    pub text: String,
+}
+
+/// The configuration in force.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Configuration {
+    /// Where it came from.
+    pub origin: String,
+    /// Every setting, sorted by key.
+    pub settings: Vec<Setting>,
+}
+
+/// A setting.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Setting {
+    /// Its key.
+    pub key: String,
+    /// Its value as TOML; what may be a credential is shown as `***`.
+    pub value: String,
+    /// Where it was set.
+    pub origin: String,
+}
+
+/// What an order has come to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Done {
+    /// One sentence.
+    pub done: String,
+}
+
+/// Why something could not be done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Why.
+    pub error: Reason,
+}
+
+/// Why something could not be done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reason {
+    /// A word for programs.
+    pub code: String,
+    /// A sentence for people, with the cure.
+    pub message: String,
+}
+
+/// One event of the event stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// `server`, `breaker`, `service`, `catalog`, or `missed` when the listener was too slow to hear all.
+    pub kind: String,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// The server, where it is one's.
+    pub server: Option<String>,
+    /// The new state: of the server, its breaker, or `enabled` and `disabled`; for the catalog what has changed.
+    pub state: Option<String>,
+    /// The number of the server's last start.
+    pub generation: Option<u64>,
+    /// What went wrong, or how many events were missed.
+    pub reason: Option<String>,
+}

@@ -1,0 +1,78 @@
+//! What all routes share.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::CatalogHandle;
+use crate::config::Setting;
+use crate::router::Router;
+use crate::session::{Hub, Sessions};
+use crate::supervisor::{Fleet, ServerHandle, Services};
+
+use super::super::origin::OriginRules;
+use super::failure::Failure;
+use super::feed::Feed;
+use super::orders::Orders;
+
+/// What the interface shows, and where it places orders.
+pub struct ApiParts {
+    /// Requests under way, and the fleet and catalog behind them.
+    pub router: Router,
+    /// Sessions.
+    pub sessions: Sessions,
+    /// Open streams.
+    pub hub: Hub,
+    /// Where orders go.
+    pub orders: Orders,
+    /// Services.
+    pub services: Services,
+    /// Where its configuration came from.
+    pub configuration: String,
+    /// The settings in force.
+    pub settings: watch::Receiver<Vec<Setting>>,
+    /// Under which names a caller without a credential may use it: those of a loopback listener.
+    pub rules: OriginRules,
+    /// Fires when the gateway ends; event streams end then.
+    pub stop: CancellationToken,
+}
+
+/// The interface. Cloning is cheap.
+#[derive(Clone)]
+pub struct Api(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub parts: ApiParts,
+    pub feed: Feed,
+    pub started: Instant,
+}
+
+impl Api {
+    /// The interface to these.
+    pub fn new(parts: ApiParts) -> Api {
+        Api(Arc::new(Inner { feed: Feed::default(), started: Instant::now(), parts }))
+    }
+
+    pub(super) fn fleet(&self) -> &Fleet {
+        self.0.parts.router.fleet()
+    }
+
+    pub(super) fn catalog(&self) -> &CatalogHandle {
+        self.0.parts.router.catalog()
+    }
+
+    pub(super) fn server(&self, name: &str) -> Result<ServerHandle, Failure> {
+        self.fleet().get(name).ok_or_else(|| {
+            let servers = self.fleet().servers();
+            let known: Vec<&str> = servers.iter().map(|one| one.name().as_str()).collect();
+            Failure::not_found(format!("there is no server '{name}'; there are: {}", known.join(", ")))
+        })
+    }
+}
+
+/// A number in a path.
+pub(super) fn number(text: &str) -> Result<u64, Failure> {
+    text.parse().map_err(|_| Failure::not_found(format!("'{text}' is no number")))
+}

@@ -1,0 +1,50 @@
+//! How the gateway is, in one answer.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+
+use super::servers::next_try;
+use super::shape::{Status, Trouble};
+use super::state::Api;
+
+/// Always 200: a gateway that answers is up, and a server that is down makes it degraded.
+pub async fn status(State(api): State<Api>) -> Json<Status> {
+    let mut servers = BTreeMap::new();
+    let mut degraded = Vec::new();
+    let mut trouble = |server: &str, state: &str, reason: String, next_try_ms| {
+        let (server, state) = (server.to_owned(), state.to_owned());
+        degraded.push(Trouble { server, state, reason, next_try_ms });
+    };
+    for server in api.fleet().servers().iter() {
+        let state = server.status().borrow().state.as_str();
+        *servers.entry(if server.is_disabled() { "disabled" } else { state }.to_owned()).or_insert(0) += 1;
+        if let Some(reason) = server.trouble() {
+            trouble(server.name().as_str(), state, reason, next_try(server));
+        }
+    }
+    let mut services = BTreeMap::new();
+    for service in api.0.parts.services.all() {
+        let status = service.status().borrow().clone();
+        *services.entry(status.state.as_str().to_owned()).or_insert(0) += 1;
+        if let Some(reason) = status.trouble() {
+            trouble(service.name().as_str(), status.state.as_str(), reason, None);
+        }
+    }
+    let parts = &api.0.parts;
+    Json(Status {
+        status: if degraded.is_empty() { "healthy" } else { "degraded" }.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        uptime_seconds: api.0.started.elapsed().as_secs(),
+        configuration: parts.configuration.clone(),
+        servers,
+        services,
+        degraded,
+        in_flight: parts.router.gate().count(),
+        parked: parts.router.parked(),
+        sessions: parts.sessions.count(),
+        streams: parts.hub.streams(),
+    })
+}
