@@ -241,7 +241,7 @@ impl Pool {
     /// Closes all links: an operator stops their server. Sessions hear that what they had there is lost.
     pub fn close_all(&self) {
         let mut table = self.lock();
-        let Table { members, lost } = &mut *table;
+        let Table { members, lost, .. } = &mut *table;
         for (key, member) in members.drain() {
             member.end.cancel();
             if let LinkOwner::Session(id) = key.owner {
