@@ -281,7 +281,7 @@ pub fn is_a_session(payload: &[u8]) -> bool {
 }
 
 /// What session ids are sealed for.
-const SESSION: &[u8] = b"trunkline session v1";
+const SESSION: &[u8] = b"trunkline session v2";
 /// A number as links mint them.
 const MINTED: u64 = 4_503_599_627_370_497;
 const SERVER_INFO: &str = r#"{"name":"s","version":"1"}"#;

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod enhance;
+pub mod guard;
 pub mod http;
 pub mod onboard;
 pub mod platform;

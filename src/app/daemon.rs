@@ -19,6 +19,7 @@ use crate::base::seal::SealKey;
 use crate::catalog::CatalogHandle;
 use crate::config::{Config, Loaded, LogFormat, Setting, Sources};
 use crate::enhance::Enhancer;
+use crate::guard::{Guard, GuardOptions, Limits, Policy};
 use crate::http::{self, Front, OriginRules};
 use crate::platform::{self, Notifier};
 use crate::router::{Router, RouterOptions};
@@ -144,16 +145,23 @@ async fn daemon(given: Given, face: &Face, say: impl Fn(&str)) -> Result<(), Fai
         max_connections: gateway.max_service_connections,
         events: fleet.announcer(),
     });
+    let options = GuardOptions { auth: config.auth.clone() };
+    let guard = Guard::start(options, store.clone(), stop.asked.clone()).await;
+    let limits = Limits::new(&config);
+    tokio::spawn(limits.clone().reap_until(stop.asked.clone()));
+    let policy = Policy::new(config.policy.clone());
+    let trust = Trust { key, guard, limits, policy };
     let enhancer = Enhancer::new(config.enhance.clone(), &services);
     let upstreams = (&fleet, &services, &enhancer);
     let (shown, settings) = watch::channel(loaded.settings.clone());
     let (given, kept) = ((address, settings), (&store, &activity));
-    let (front, opened) = build_front(&config, given, upstreams, kept, key, (metrics, log), &stop);
+    let (front, opened) = build_front(&config, given, upstreams, kept, trust, (metrics, log), &stop);
     let mut recall = tokio::spawn(recall_revocations(front.sessions.clone(), store.clone()));
     // A deleted session must not be let in because its deletion has not been read yet; a store that does not answer
     // goes on being asked while we serve.
     let _ = tokio::time::timeout(RECALL_WAIT, &mut recall).await;
     tokio::spawn(front.sessions.clone().reap_until(stop.asked.clone()));
+    tokio::spawn(end_with_credential(Arc::clone(&front), stop.asked.clone()));
     let live = Live { front: Arc::clone(&front), enhancer, log: filter };
     let reloader = Reloader::new(sources, loaded, live, notifier.clone());
     if let Some(opened) = opened {
@@ -224,17 +232,26 @@ async fn listener(
     Ok(TcpListener::from_std(inherited)?)
 }
 
+/// Whom to believe, and how much of it.
+struct Trust {
+    key: SealKey,
+    guard: Guard,
+    limits: Limits,
+    policy: Policy,
+}
+
 /// The front, and the administration interface, if there is one.
 fn build_front(
     config: &Config,
     (address, settings): (SocketAddr, watch::Receiver<Vec<Setting>>),
     (fleet, services, enhancer): (&Fleet, &Services, &Enhancer),
     (store, activity): (&Store, &ActivityLog),
-    key: SealKey,
+    trust: Trust,
     told: (MetricsHandle, Arc<LogGuard>),
     stop: &Stop,
 ) -> (Arc<Front>, Option<Opened>) {
     let gateway = &config.gateway;
+    let Trust { key, guard, limits, policy } = trust;
     let catalog = CatalogHandle::start(fleet.clone(), gateway.name_limit, stop.asked.clone());
     let hub = Hub::start(&catalog, fleet, gateway.max_streams, stop.asked.clone());
     let sessions = Sessions::new(SessionOptions {
@@ -251,6 +268,7 @@ fn build_front(
         RouterOptions {
             max_in_flight: gateway.max_in_flight,
             max_parked: gateway.max_parked,
+            limits: limits.clone(),
             key,
             activity: activity.clone(),
             tools: config.metrics.tools,
@@ -296,6 +314,9 @@ fn build_front(
         router,
         services: services.clone(),
         oldest: http::Oldest::default(),
+        guard,
+        limits,
+        policy,
         sessions,
         hub,
         rules,
@@ -342,6 +363,17 @@ async fn recall_revocations(sessions: Sessions, store: Store) {
         }
         if state.changed().await.is_err() {
             return;
+        }
+    }
+}
+
+/// Ends the sessions of those whose last credential has ceased to be good, until `stop`.
+async fn end_with_credential(front: Arc<Front>, stop: CancellationToken) {
+    let mut ended = front.guard.ended();
+    while let Some(Ok(())) = stop.run_until_cancelled(ended.changed()).await {
+        for session in front.sessions.opened_by(|principal| !front.guard.is_in_force(principal)) {
+            front.sessions.delete(&session);
+            front.router.fleet().end_session(session.key().0);
         }
     }
 }

@@ -39,6 +39,12 @@ impl Live {
         }
         front.services.apply(config.services.clone());
         self.enhancer.replace(config.enhance.clone(), &front.services);
-        front.router.fleet().apply(config.servers.clone())
+        front.guard.replace(config.auth.clone());
+        front.limits.replace(config);
+        let applied = front.router.fleet().apply(config.servers.clone());
+        if front.policy.replace(config.policy.clone()) {
+            front.router.catalog().announce_all();
+        }
+        applied
     }
 }

@@ -8,6 +8,7 @@ mod banner;
 mod claim;
 mod daemon;
 mod failure;
+pub mod keys;
 mod live;
 mod orders;
 mod pipes;

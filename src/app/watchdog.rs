@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::base::{Era, Principal};
+use crate::guard::Access;
 use crate::protocol::{ClientCapabilities, Message, Params, RawId};
 use crate::router::{Endpoint, Request, Router};
 
@@ -47,6 +48,7 @@ async fn answers(router: Router) -> bool {
         params,
         endpoint: Endpoint::Merged,
         principal: Principal::anonymous(),
+        access: Access::full(),
         session: None,
         client: None,
         era: Era::Legacy,

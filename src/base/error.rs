@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use super::era::Era;
 
@@ -34,6 +35,12 @@ pub enum ErrorKind {
     SessionNotFound,
     /// The body is larger than the configured cap.
     TooLarge,
+    /// No credential, or one that is not good.
+    Unauthenticated,
+    /// A good credential that is not good for this.
+    Forbidden,
+    /// More requests than a limit allows.
+    RateLimited,
     /// A queue or cap of the gateway is full.
     Overloaded,
     /// The server is not up, and did not come up within the wait.
@@ -52,7 +59,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of declaration; metric tables are indexed by it.
-    pub const ALL: [ErrorKind; 19] = [
+    pub const ALL: [ErrorKind; 22] = [
         ErrorKind::Parse,
         ErrorKind::InvalidRequest,
         ErrorKind::MethodNotFound,
@@ -65,6 +72,9 @@ impl ErrorKind {
         ErrorKind::SessionRequired,
         ErrorKind::SessionNotFound,
         ErrorKind::TooLarge,
+        ErrorKind::Unauthenticated,
+        ErrorKind::Forbidden,
+        ErrorKind::RateLimited,
         ErrorKind::Overloaded,
         ErrorKind::Unavailable,
         ErrorKind::ServerFailed,
@@ -89,6 +99,9 @@ impl ErrorKind {
             ErrorKind::SessionRequired => "session_required",
             ErrorKind::SessionNotFound => "session_not_found",
             ErrorKind::TooLarge => "too_large",
+            ErrorKind::Unauthenticated => "unauthenticated",
+            ErrorKind::Forbidden => "forbidden",
+            ErrorKind::RateLimited => "rate_limited",
             ErrorKind::Overloaded => "overloaded",
             ErrorKind::Unavailable => "unavailable",
             ErrorKind::ServerFailed => "server_failed",
@@ -124,6 +137,10 @@ impl ErrorKind {
             (ErrorKind::SessionRequired, _) => (code::INVALID_REQUEST, 400),
             (ErrorKind::SessionNotFound, _) => (code::SESSION_NOT_FOUND, 404),
             (ErrorKind::TooLarge, _) => (code::INVALID_REQUEST, 413),
+            (ErrorKind::Unauthenticated, _) => (code::UNAUTHENTICATED, 401),
+            (ErrorKind::Forbidden, _) => (code::FORBIDDEN, 403),
+            // Clients that wait as they are told look at the status and its Retry-After.
+            (ErrorKind::RateLimited, _) => (code::OVERLOADED, 429),
             (ErrorKind::Overloaded, _) => (code::OVERLOADED, 200),
             (ErrorKind::Unavailable, _) => (code::UNAVAILABLE, 200),
             (ErrorKind::ServerFailed, _) => (code::SERVER_FAILED, 200),
@@ -165,7 +182,11 @@ pub mod code {
     pub const MISSING_CAPABILITY: i64 = -32021;
     /// MCP 2026-07-28, `UnsupportedProtocolVersion`.
     pub const UNSUPPORTED_VERSION: i64 = -32022;
-    /// Ours: a queue or cap is full (429).
+    /// Ours: no credential, or one that is not good (401).
+    pub const UNAUTHENTICATED: i64 = -31401;
+    /// Ours: a good credential that is not good for this (403).
+    pub const FORBIDDEN: i64 = -31403;
+    /// Ours: a queue or cap is full, or a limit of requests is reached (429).
     pub const OVERLOADED: i64 = -31429;
     /// Ours: the client withdrew the call (499, the reverse proxies' word for it).
     pub const CANCELLED: i64 = -31499;
@@ -186,12 +207,23 @@ pub struct Error {
     pub message: Cow<'static, str>,
     /// The JSON text of `error.data`, if any.
     pub data: Option<String>,
+    /// After how long the same request may do better, if that is known.
+    pub retry_after: Option<Duration>,
 }
 
 impl Error {
     /// An error whose message a client may read.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Error {
-        Error { kind, message: message.into(), data: None }
+        Error { kind, message: message.into(), data: None, retry_after: None }
+    }
+
+    /// Says after how long to try again, in `error.data` too: in seconds, rounded up to milliseconds.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Error {
+        let millis = wait.as_nanos().div_ceil(1_000_000);
+        self.data = Some(format!(r#"{{"retry_after":{}.{:03}}}"#, millis / 1_000, millis % 1_000));
+        self.retry_after = Some(wait);
+        self
     }
 
     /// Adds `error.data`; `data` must be JSON text.

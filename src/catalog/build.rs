@@ -8,7 +8,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use tokio::time::Instant;
 
 use crate::base::Era;
-use crate::config::Transport;
+use crate::config::{Hints, ItemKind, Transport};
+use crate::guard::Access;
 use crate::protocol::mirror::Mirrors;
 use crate::protocol::params::key;
 use crate::protocol::skim;
@@ -48,9 +49,24 @@ pub enum Naming {
     Prefixed(usize),
 }
 
-/// Makes the view of `sources`, and says what is worth saying about it.
-pub fn build(sources: &[Source], naming: Naming) -> (View, Vec<Remark>) {
+/// Makes the view that somebody with this access has of `sources`, and says what is worth saying about it. What they
+/// may not use is not there, so that it cannot be told from what does not exist.
+pub fn build(sources: &[Source], naming: Naming, access: &Access) -> (View, Vec<Remark>) {
+    let full = access.is_full();
+    let permitted: Vec<Source>;
+    let sources = match full {
+        true => sources,
+        false => {
+            permitted = sources
+                .iter()
+                .filter(|(server, _)| access.touches(server.name().as_str()))
+                .cloned()
+                .collect();
+            &permitted
+        }
+    };
     let mut builder = Builder {
+        access: (!full).then_some(access),
         naming,
         over_http: false,
         view: View::default(),
@@ -69,12 +85,14 @@ pub fn build(sources: &[Source], naming: Naming) -> (View, Vec<Remark>) {
     builder.finish(sources)
 }
 
-/// What one server lists under its own names, by a link beside the shared one.
-pub fn view_of(server: &ServerHandle) -> View {
-    build(&[(server.clone(), server.offer())], Naming::Own).0
+/// What somebody with this access sees of what one server lists under its own names, by a link beside the shared one.
+pub fn view_of(server: &ServerHandle, access: &Access) -> View {
+    build(&[(server.clone(), server.offer())], Naming::Own, access).0
 }
 
-struct Builder {
+struct Builder<'a> {
+    /// What may be seen, if that is not everything.
+    access: Option<&'a Access>,
     naming: Naming,
     /// Whether the entries come from a modern server behind a URL.
     over_http: bool,
@@ -83,7 +101,7 @@ struct Builder {
     bodies: [BytesMut; 4],
 }
 
-impl Builder {
+impl Builder<'_> {
     fn add(&mut self, server: &ServerHandle, kind: ListKind, entry: &Bytes) {
         let text = std::str::from_utf8(entry).unwrap_or_default();
         let id_field = match kind {
@@ -97,6 +115,9 @@ impl Builder {
             return self
                 .remark(server, format!("left out an entry of {} without '{id_field}'", kind.method()));
         };
+        if self.access.is_some_and(|access| !may_see(access, server, kind, &own, text)) {
+            return;
+        }
         match kind {
             ListKind::Tools if !server.config().tools.permits(&own) => {}
             ListKind::Tools | ListKind::Prompts => {
@@ -225,7 +246,9 @@ impl Builder {
     }
 
     fn finish(mut self, sources: &[Source]) -> (View, Vec<Remark>) {
-        let caching = Caching::of(sources);
+        let mut caching = Caching::of(sources);
+        // What depends on the caller is not to be shared between callers.
+        caching.public &= self.access.is_none();
         self.view.fresh_until = caching.fresh_until;
         self.view.introduction = match (self.naming, sources) {
             (Naming::Own, [(_, offer)]) => introduce_server(offer, &caching),
@@ -245,6 +268,27 @@ impl Builder {
         }
         (self.view, self.remarks)
     }
+}
+
+/// Whether somebody with this access may see an entry; of a tool its annotations count.
+fn may_see(access: &Access, server: &ServerHandle, kind: ListKind, own: &str, entry: &str) -> bool {
+    let (item, hints) = match kind {
+        ListKind::Tools => (ItemKind::Tool, hints(entry)),
+        ListKind::Prompts => (ItemKind::Prompt, Hints::UNKNOWN),
+        ListKind::Resources | ListKind::Templates => (ItemKind::Resource, Hints::UNKNOWN),
+    };
+    access.allows(item, server.name().as_str(), own, hints)
+}
+
+/// What a tool says of itself.
+fn hints(tool: &str) -> Hints {
+    let annotations = skim::field_text(tool, "annotations").unwrap_or("{}");
+    let flag = |name: &str| match skim::field_text(annotations, name) {
+        Some("true") => Some(true),
+        Some("false") => Some(false),
+        _ => None,
+    };
+    Hints::new(flag("readOnlyHint"), flag("destructiveHint"))
 }
 
 /// How long the answers of an endpoint may be kept: as its most careful part allows, and a legacy server allows

@@ -14,5 +14,5 @@ mod view;
 
 pub use build::{Remark, view_of};
 pub use naming::split as split_name;
-pub use snapshot::{Catalog, CatalogHandle, Changed};
+pub use snapshot::{Catalog, CatalogHandle, Changed, Seen};
 pub use view::{Entry, Introduction, Owner, Route, View};

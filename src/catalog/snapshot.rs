@@ -1,7 +1,8 @@
 //! The snapshot that requests read, and the task that renews it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::base::ServerName;
+use crate::guard::{Access, Class};
 use crate::supervisor::{Fleet, Offer};
 use crate::upstream::ListKind;
 
@@ -25,7 +27,65 @@ pub struct Catalog {
     pub servers: HashMap<ServerName, Arc<View>>,
     /// What is worth knowing about names and collisions.
     pub remarks: Vec<Remark>,
+    sources: Vec<Source>,
+    name_limit: usize,
+    /// What callers see who may not use everything, by their class. Made when the first of them asks.
+    classes: RwLock<HashMap<Class, Arc<Catalog>>>,
     offers: HashMap<ServerName, Arc<Offer>>,
+}
+
+/// Classes of callers whose catalogs are kept at the same time. A class is a set of rules, so there are few of them; the
+/// number bounds what an odd configuration costs.
+const MOST_CLASSES: usize = 256;
+
+/// A catalog as one caller sees it.
+#[derive(Debug)]
+pub enum Seen {
+    /// All of it.
+    Whole(arc_swap::Guard<Arc<Catalog>>),
+    /// What the caller may use.
+    Part(Arc<Catalog>),
+}
+
+impl Deref for Seen {
+    type Target = Catalog;
+
+    fn deref(&self) -> &Catalog {
+        match self {
+            Seen::Whole(catalog) => catalog,
+            Seen::Part(catalog) => catalog,
+        }
+    }
+}
+
+impl Catalog {
+    /// What is left of it for somebody who may not use everything.
+    fn part(&self, access: &Access) -> Arc<Catalog> {
+        let known = self.classes.read().unwrap_or_else(PoisonError::into_inner).get(&access.class()).cloned();
+        if let Some(part) = known {
+            return part;
+        }
+        // Two that ask at the same moment build the same thing; nobody waits for a lock meanwhile.
+        let views = self.sources.iter().filter(|(server, _)| access.touches(server.name().as_str()));
+        let servers = views.map(|source| {
+            let view = build(std::slice::from_ref(source), Naming::Own, access).0;
+            (source.0.name().clone(), Arc::new(view))
+        });
+        let part = Arc::new(Catalog {
+            servers: servers.collect(),
+            merged: Arc::new(build(&self.sources, Naming::Prefixed(self.name_limit), access).0),
+            remarks: Vec::new(),
+            sources: Vec::new(),
+            name_limit: self.name_limit,
+            classes: RwLock::default(),
+            offers: HashMap::new(),
+        });
+        let mut classes = self.classes.write().unwrap_or_else(PoisonError::into_inner);
+        if classes.len() >= MOST_CLASSES {
+            classes.clear();
+        }
+        Arc::clone(classes.entry(access.class()).or_insert(part))
+    }
 }
 
 /// Lists of an endpoint that are not what they were.
@@ -101,9 +161,23 @@ impl CatalogHandle {
         });
     }
 
+    /// Tells everybody that their lists may be others: not what is offered has changed, but who may use it.
+    pub fn announce_all(&self) {
+        let names = self.current().servers.keys().cloned().collect::<Vec<_>>();
+        for endpoint in names.into_iter().map(Some).chain([None]) {
+            let _ = self.changes.send(Changed { endpoint, kinds: ListKind::ALL.into_iter().collect() });
+        }
+    }
+
     /// The snapshot of now.
     pub fn current(&self) -> arc_swap::Guard<Arc<Catalog>> {
         self.current.load()
+    }
+
+    /// The snapshot of now, as somebody with this access sees it.
+    pub fn seen_by(&self, access: &Access) -> Seen {
+        let current = self.current();
+        if access.is_full() { Seen::Whole(current) } else { Seen::Part(current.part(access)) }
     }
 
     /// Whether the snapshot holds everything that the fleet has published.
@@ -152,6 +226,7 @@ impl CatalogHandle {
 fn renew(fleet: &Fleet, name_limit: usize, before: Option<&Catalog>) -> Catalog {
     let sources: Vec<Source> =
         fleet.servers().iter().map(|server| (server.clone(), server.offer())).collect();
+    let full = Access::full();
     let mut servers = HashMap::new();
     for source in &sources {
         let name = source.0.name().clone();
@@ -159,13 +234,14 @@ fn renew(fleet: &Fleet, name_limit: usize, before: Option<&Catalog>) -> Catalog 
         let same = before.filter(|b| b.offers.get(&name).is_some_and(|offer| Arc::ptr_eq(offer, &source.1)));
         let view = match same.and_then(|before| before.servers.get(&name)) {
             Some(view) => Arc::clone(view),
-            None => Arc::new(build(std::slice::from_ref(source), Naming::Own).0),
+            None => Arc::new(build(std::slice::from_ref(source), Naming::Own, &full).0),
         };
         servers.insert(name, view);
     }
-    let (merged, remarks) = build(&sources, Naming::Prefixed(name_limit));
-    let offers = sources.into_iter().map(|(server, offer)| (server.name().clone(), offer)).collect();
-    Catalog { merged: Arc::new(merged), servers, remarks, offers }
+    let (merged, remarks) = build(&sources, Naming::Prefixed(name_limit), &full);
+    let offers = sources.iter().map(|(server, offer)| (server.name().clone(), Arc::clone(offer))).collect();
+    let classes = RwLock::default();
+    Catalog { merged: Arc::new(merged), servers, remarks, sources, name_limit, classes, offers }
 }
 
 fn compare(endpoint: Option<&ServerName>, before: &View, after: &View, events: &mut Vec<Changed>) {

@@ -8,7 +8,9 @@ use super::activity::Activity;
 use super::admin::Admin;
 use super::configuration::{Check, Config};
 use super::health::Health;
+use super::keys::Key;
 use super::onboard::{Connect, DoctorArguments, Import};
+use super::policy::Policy;
 
 /// One endpoint in front of a supervised fleet of MCP servers.
 ///
@@ -56,6 +58,16 @@ pub enum Command {
     Activity(Activity),
     #[command(flatten)]
     Admin(Admin),
+    /// What the policy says of a caller, and which rule says it.
+    Policy {
+        #[command(subcommand)]
+        command: Policy,
+    },
+    /// Make, list and revoke the API keys by which callers show who they are.
+    Key {
+        #[command(subcommand)]
+        command: Key,
+    },
     /// Run the built-in demo MCP server on stdin and stdout.
     DemoServer,
 }

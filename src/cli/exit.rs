@@ -13,3 +13,5 @@ pub const USAGE: u8 = 2;
 pub const NOT_RUNNING: u8 = 4;
 /// The configuration has faults; all of them have been printed (EX_CONFIG of sysexits.h).
 pub const CONFIGURATION: u8 = 78;
+/// What was asked about is not allowed.
+pub const DENIED: u8 = 3;

@@ -9,9 +9,11 @@ mod arguments;
 mod configuration;
 pub mod exit;
 mod health;
+mod keys;
 mod load;
 mod onboard;
 mod packaging;
+mod policy;
 mod run;
 mod words;
 

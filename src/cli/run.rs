@@ -10,13 +10,8 @@ use crate::{app, demo};
 use super::activity;
 use super::admin;
 use super::arguments::{Arguments, Command, Serve, Stdio};
-use super::configuration;
-use super::exit;
-use super::health;
-use super::load;
-use super::onboard;
-use super::packaging;
 use super::words::{fail, say};
+use super::{configuration, exit, health, keys, load, onboard, packaging, policy};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -31,6 +26,8 @@ pub fn main() -> ExitCode {
         Some(Command::Check(check)) => configuration::check(check, arguments.serve.config),
         Some(Command::Config { command }) => configuration::config(command, arguments.serve.config),
         Some(Command::Health(health)) => health::health(health, arguments.serve),
+        Some(Command::Policy { command }) => policy::run(command, arguments.serve.config),
+        Some(Command::Key { command }) => keys::run(command, arguments.serve),
         Some(Command::Completions { shell }) => packaging::completions(shell),
         Some(Command::Man) => packaging::manual(),
         Some(Command::Activity(asked)) => activity::run(&asked, arguments.serve),

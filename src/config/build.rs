@@ -8,6 +8,7 @@ use std::thread::available_parallelism;
 use tracing_subscriber::EnvFilter;
 
 use super::activity::Activity;
+use super::auth::{self, Anonymous};
 use super::document::FileLayer;
 use super::enhancing;
 use super::faults::{At, Collector, quoted};
@@ -15,9 +16,11 @@ use super::given;
 use super::inputs::Sources;
 use super::keys::{self, KeyDefault, Kind};
 use super::layers::{KeyPath, Layer, Leaf, Place, Stack};
+use super::limits;
 use super::load::{Loaded, Setting, origin_of};
 use super::model::{Config, Gateway, Log, LogFormat, Origin};
 use super::operating;
+use super::policy;
 use super::reader::{Reader, path};
 use super::references::Scope;
 use super::replay::Replay;
@@ -67,6 +70,9 @@ pub(super) fn build(input: Input<'_>, faults: &mut Collector) -> Option<Loaded> 
     let activity = activity(&mut reader);
     let admin = operating::admin(&mut reader);
     let metrics = operating::metrics(&mut reader);
+    let auth = auth::auth(&mut reader);
+    let limits = limits::limits(&mut reader);
+    let policy = policy::policy(&mut reader);
     check_defaults(&mut reader);
     let servers: Vec<_> =
         names.iter().filter_map(|(name, at)| servers::server(&mut reader, name, at, &spoiled)).collect();
@@ -75,8 +81,20 @@ pub(super) fn build(input: Input<'_>, faults: &mut Collector) -> Option<Loaded> 
     let services: Vec<_> = services.collect();
     let enhance = enhancing::enhance(&mut reader, &services);
     let gateway = gateway.filter(|_| reader.faults.is_empty() && servers.len() == names.len())?;
-    let settings = settings(&stack, reader.faults, &gateway);
-    let sections = Config { gateway, activity, admin, metrics, servers, services, enhance, origin };
+    let settings = settings(&stack, reader.faults, &gateway, (auth.anonymous, policy.default_allow));
+    let sections = Config {
+        gateway,
+        auth,
+        limits,
+        policy,
+        activity,
+        admin,
+        metrics,
+        servers,
+        services,
+        enhance,
+        origin,
+    };
     Some(Loaded { config: sections, settings, paths })
 }
 
@@ -143,7 +161,12 @@ fn check_defaults(reader: &mut Reader<'_>) {
 }
 
 /// Every setting in force, those included that are found out at start.
-fn settings(stack: &Stack, faults: &Collector, gateway: &Gateway) -> Vec<Setting> {
+fn settings(
+    stack: &Stack,
+    faults: &Collector,
+    gateway: &Gateway,
+    (anonymous, default_allow): (Anonymous, bool),
+) -> Vec<Setting> {
     let mut leaves = stack.below(&[]);
     // A default that means nothing for this server would be refused in a file.
     leaves.retain(|leaf| match (leaf.doc.only, leaf.path.as_slice()) {
@@ -160,6 +183,8 @@ fn settings(stack: &Stack, faults: &Collector, gateway: &Gateway) -> Vec<Setting
     let computed = [
         ("gateway.data_dir", show::string(&gateway.data_dir.to_string_lossy())),
         ("gateway.workers", gateway.workers.to_string()),
+        ("auth.anonymous", show::string(anonymous.as_str())),
+        ("policy.default", show::string(if default_allow { "allow" } else { "deny" })),
     ];
     for (key, value) in computed {
         let how = keys::keys().find(|doc| doc.path == key).map(|doc| doc.default);
@@ -230,10 +255,12 @@ fn activity(reader: &mut Reader<'_>) -> Activity {
 fn listen(reader: &mut Reader<'_>) -> Option<SocketAddr> {
     let address = reader.address(&["gateway", "listen"])?;
     let open = !address.ip().to_canonical().is_loopback();
-    if open && !reader.flag(&["gateway", "allow_unauthenticated"]) {
+    let asked = auth::anonymous(reader) == Anonymous::Never;
+    if open && !asked && !reader.flag(&["gateway", "allow_unauthenticated"]) {
         let leaf = reader.leaf(&["gateway", "listen"])?;
         let help = format!(
-            "listen on \"127.0.0.1:{}\", or, behind something that asks who is calling, set \
+            "set auth.anonymous = \"never\" and make a key for each caller with `trunkline key new NAME`, or listen \
+             on \"127.0.0.1:{}\", or, behind something that asks who is calling, set \
              gateway.allow_unauthenticated = true",
             address.port()
         );

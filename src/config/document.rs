@@ -233,6 +233,7 @@ pub(super) fn wrong_type(doc: &KeyDoc, path: &[String], is: &str) -> (String, St
         Kind::Duration(..) | Kind::DurationOrNone(..) => {
             ("a length of time", "write a number with a unit in quotes, such as \"30s\" or \"5m\"")
         }
+        Kind::Rate => ("a rate", "write so many in s, m, h or d in quotes, such as \"100/s\""),
         Kind::Size(..) => ("a size", "write a number with a unit in quotes, such as \"4MiB\""),
         Kind::List | Kind::TextList => {
             ("an array", "write strings in square brackets, such as [\"a\", \"b\"]")

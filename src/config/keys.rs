@@ -2,11 +2,14 @@
 
 mod activity;
 mod admin;
+mod auth;
 mod defaults;
 mod enhance;
 mod gateway;
 mod import;
+mod limits;
 mod metrics;
+mod policy;
 mod replay;
 mod servers;
 mod services;
@@ -43,6 +46,8 @@ pub enum Kind {
     Duration(Duration, Duration),
     /// A length of time within bounds, or `"none"`.
     DurationOrNone(Duration, Duration),
+    /// So many in a length of time, such as `"100/s"` or `"60/m burst 5"`, or `"none"`.
+    Rate,
     /// A size in bytes within bounds, such as `"4MiB"`.
     Size(u64, u64),
     /// An IP address and a port.
@@ -98,7 +103,7 @@ impl Reach {
 }
 
 use KeyDefault::{Computed, Inherited, Nothing, Value};
-use Kind::{Address, Bool, Choice, Count, Filter, List, Path, Size, Text, TextList};
+use Kind::{Address, Bool, Choice, Count, Filter, List, Path, Rate, Size, Text, TextList};
 
 /// The port of `gateway.listen` when nobody sets another.
 pub(super) const DEFAULT_PORT: u16 = 6270;
@@ -172,6 +177,9 @@ const SECTIONS: &[&[KeyDoc]] = &[
     gateway::ROWS,
     admin::ROWS,
     metrics::ROWS,
+    auth::ROWS,
+    limits::ROWS,
+    policy::ROWS,
     replay::ROWS,
     activity::ROWS,
     defaults::ROWS,

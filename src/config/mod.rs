@@ -17,6 +17,7 @@
 
 mod activity;
 mod admin;
+mod auth;
 mod build;
 mod document;
 mod enhance;
@@ -29,11 +30,15 @@ mod imports;
 mod inputs;
 mod keys;
 mod layers;
+mod limits;
 mod links;
 mod load;
 mod metrics;
 mod model;
 mod operating;
+mod policy;
+mod policy_pattern;
+mod rate;
 mod reader;
 mod reference;
 mod references;
@@ -53,11 +58,13 @@ mod veil;
 
 pub use activity::{Activity, Capture};
 pub use admin::Admin;
+pub use auth::{Anonymous, Auth, is_scope};
 pub use enhance::{Decimal, Enhance, EnhanceRule, Privacy};
 pub use faults::{Fault, Faults};
 pub use given::{TOKEN_VARIABLE, URL_VARIABLE};
 pub use inputs::{EXAMPLE, Flag, Sources};
 pub use keys::{KeyDefault, KeyDoc, Kind, Reach, doc_of, keys};
+pub use limits::RateLimits;
 pub use links::{Isolation, Links};
 pub use load::{Loaded, Setting, load, where_it_listens};
 pub use metrics::Metrics;
@@ -65,6 +72,9 @@ pub use model::{
     Breaker, Config, Gateway, Health, HttpTransport, Limits, Log, LogFormat, Origin, Protocol, Replace,
     Restart, Server, Start, ToolFilter, Transport,
 };
+pub use policy::{PolicyRule, PolicyRules};
+pub use policy_pattern::{Hint, Hints, ItemKind, Pattern};
+pub use rate::Rate;
 pub use reference::reference;
 pub use replay::Replay;
 pub use schema::schema;

@@ -10,8 +10,12 @@ use http::HeaderName;
 use crate::base::{Secret, ServerName, glob};
 
 use super::activity::{Activity, Capture};
+use super::auth::Auth;
 use super::enhance::Enhance;
+use super::limits::RateLimits;
 use super::links::Links;
+use super::policy::PolicyRules;
+use super::rate::Rate;
 use super::url::Url;
 use super::{admin::Admin, metrics::Metrics, replay::Replay, service::Service};
 
@@ -26,6 +30,12 @@ pub struct Config {
     pub admin: Admin,
     /// What is counted apart.
     pub metrics: Metrics,
+    /// Who may call.
+    pub auth: Auth,
+    /// How often.
+    pub limits: RateLimits,
+    /// Who may use what.
+    pub policy: PolicyRules,
     /// The servers in the order of the file; those that only the environment names come last.
     pub servers: Vec<Server>,
     /// The services in the same order.
@@ -164,6 +174,8 @@ pub struct Server {
     pub links: Links,
     /// Of which calls the messages are kept in the activity log.
     pub capture: Capture,
+    /// How often it may be asked by everybody together.
+    pub rate: Option<Rate>,
     /// Which of its tools are offered.
     pub tools: ToolFilter,
 }
@@ -268,7 +280,7 @@ pub enum Protocol {
     Modern,
 }
 
-/// Which of a server's tools are offered, and how long they may take.
+/// Which of a server's tools are offered, how long they may take, and how often they may be called.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ToolFilter {
     /// Patterns of the tools that are offered; empty means all of them.
@@ -277,6 +289,8 @@ pub struct ToolFilter {
     pub deny: Vec<String>,
     /// Patterns of tools with a call timeout of their own, the most exact first.
     pub timeouts: Vec<(String, Duration)>,
+    /// Patterns of tools each of which may be called so often, the most exact first.
+    pub rates: Vec<(String, Rate)>,
 }
 
 impl ToolFilter {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::faults::{At, Collector, quoted};
 use super::keys::{self, KeyDefault, Kind, Spot};
 use super::layers::{KeyPath, Leaf, Place, Stack, Value};
+use super::rate::{Rate, parse_rate};
 use super::references::{self, Scope};
 use super::units::{parse_duration, parse_size, show_duration, show_size};
 use super::url::veil_url;
@@ -137,6 +138,29 @@ impl<'a> Reader<'a> {
             ),
         }
         Duration::ZERO
+    }
+
+    /// A rate, or none where the setting says so or there is none.
+    pub fn rate(&mut self, at: &[&str]) -> Option<Rate> {
+        let leaf = self.leaf(at)?;
+        self.rate_of(leaf)
+    }
+
+    /// The rate that a setting holds.
+    pub fn rate_of(&mut self, leaf: &Leaf) -> Option<Rate> {
+        let Value::Text(text) = &leaf.value else { return None };
+        if text.trim() == NO_DURATION {
+            return None;
+        }
+        match parse_rate(text) {
+            Ok(rate) => Some(rate),
+            Err(problem) => {
+                let help = "write so many in s, m, h or d, and perhaps how many at once, such as \"100/s\" or \
+                            \"60/m burst 5\", or \"none\"";
+                self.wrong(leaf, problem, help);
+                None
+            }
+        }
     }
 
     pub fn size(&mut self, at: &[&str]) -> u64 {

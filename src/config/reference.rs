@@ -129,6 +129,7 @@ fn value(doc: &KeyDoc) -> String {
             format!("time, {} to {}, or `\"none\"`", show_duration(min), show_duration(max))
         }
         Kind::Size(min, max) => format!("size, {} to {}", show_size(min), show_size(max)),
+        Kind::Rate => "rate, such as `100/s` or `60/m burst 5`, or `\"none\"`".to_owned(),
         Kind::Address => "IP address and port".to_owned(),
         Kind::Path => "path, references".to_owned(),
         Kind::Text => "text, references".to_owned(),

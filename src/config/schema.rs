@@ -13,6 +13,8 @@ use super::keys::{self, KeyDefault, KeyDoc, Kind};
 const DIALECT: &str = "http://json-schema.org/draft-07/schema#";
 /// A length of time as `units` reads it.
 const DURATION: &str = r"^\s*([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?\s*$";
+/// A rate as `rate` reads it.
+const RATE: &str = r"^\s*[0-9]+/[smhd](\s+burst\s+[0-9]+)?\s*$";
 /// A size as `units` reads it.
 const SIZE: &str = r"^\s*[0-9]+\s*([kKmMgG]?[iI]?[bB])?\s*$";
 
@@ -69,6 +71,7 @@ fn value(doc: &KeyDoc) -> Value {
         Kind::DurationOrNone(..) => {
             json!({ "anyOf": [{ "const": "none" }, { "type": "string", "pattern": DURATION }] })
         }
+        Kind::Rate => json!({ "anyOf": [{ "const": "none" }, { "type": "string", "pattern": RATE }] }),
         Kind::Size(min, max) => json!({
             "anyOf": [
                 { "type": "integer", "minimum": min, "maximum": max },

@@ -10,6 +10,7 @@ use super::keys::Reach;
 use super::layers::{KeyPath, Leaf, Place};
 use super::links::{Isolation, Links};
 use super::model::{HttpTransport, Limits, Protocol, Replace, Restart, Server, Start, ToolFilter, Transport};
+use super::rate::Rate;
 use super::reader::{Reader, path};
 use super::remote;
 
@@ -76,10 +77,12 @@ pub(super) fn server(reader: &mut Reader<'_>, name: &str, at: &At, spoiled: &[Ke
         max_in_flight: reader.count(&key("max_in_flight")),
         links: links(reader, name, transport.as_ref()),
         capture: [Capture::None, Capture::Errors, Capture::All][reader.choice(&key("capture"))],
+        rate: reader.rate(&key("rate")),
         tools: ToolFilter {
             allow: patterns(reader, name, "allow"),
             deny: patterns(reader, name, "deny"),
             timeouts: timeouts(reader, name),
+            rates: rates(reader, name),
         },
         // Last, so that a server without a usable name or transport still has all its other faults told.
         name: checked.ok()?,
@@ -124,9 +127,24 @@ fn timeouts(reader: &mut Reader<'_>, name: &str) -> Vec<(String, Duration)> {
         let pattern = leaf.path.last().map_or("", String::as_str);
         timeouts.push((pattern.to_owned(), reader.length(leaf)));
     }
+    timeouts.sort_by_key(|(pattern, _)| std::cmp::Reverse(literal(pattern)));
     timeouts
-        .sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.bytes().filter(|byte| *byte != b'*').count()));
-    timeouts
+}
+
+/// Rates by pattern, the most exact first.
+fn rates(reader: &mut Reader<'_>, name: &str) -> Vec<(String, Rate)> {
+    let mut rates = Vec::new();
+    for leaf in reader.stack.below(&path(&["servers", name, "tools", "rates"])) {
+        let pattern = leaf.path.last().map_or("", String::as_str);
+        rates.extend(reader.rate_of(leaf).map(|rate| (pattern.to_owned(), rate)));
+    }
+    rates.sort_by_key(|(pattern, _)| std::cmp::Reverse(literal(pattern)));
+    rates
+}
+
+/// How many characters of a pattern stand for themselves.
+fn literal(pattern: &str) -> usize {
+    pattern.bytes().filter(|byte| *byte != b'*').count()
 }
 
 pub(super) fn suggestion(name: &str) -> String {

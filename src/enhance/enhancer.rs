@@ -67,6 +67,8 @@ pub struct Enhanced {
     pub reason: Option<Arc<str>>,
 }
 
+const NOT_CONFIGURED: &str = "prompt enhancement is not configured (enhance.service)";
+
 impl Enhancing {
     /// By these rules, which ask this service.
     pub fn new(rules: Enhance, service: Option<ServiceHandle>, counts: Arc<Counts>) -> Enhancing {
@@ -107,6 +109,11 @@ impl Enhancing {
             }
             Err((became, reason)) => self.original(&ask, became, reason),
         }
+    }
+
+    /// Leaves a prompt as it is, for somebody for whom there is no service.
+    pub fn leave(&self, ask: &Ask) -> Enhanced {
+        self.original(ask, Became::Untouched, NOT_CONFIGURED.into())
     }
 
     /// Forgets every answer, closes the breaker and counts anew.
@@ -157,8 +164,7 @@ impl Enhancing {
 
     /// The service, if the prompt may go there.
     fn allowed(&self, rule: &EnhanceRule, asked: Option<Privacy>) -> Result<&ServiceHandle, &'static str> {
-        let service =
-            self.0.service.as_ref().ok_or("prompt enhancement is not configured (enhance.service)")?;
+        let service = self.0.service.as_ref().ok_or(NOT_CONFIGURED)?;
         if !rule.enabled {
             return Err("prompt enhancement is disabled for this client (enabled)");
         }

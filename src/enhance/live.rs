@@ -44,6 +44,11 @@ impl Enhancer {
         self.0.now.load_full().enhance(ask).await
     }
 
+    /// Leaves a prompt as it is, for somebody for whom there is no service.
+    pub fn leave(&self, ask: &Ask) -> Enhanced {
+        self.0.now.load().leave(ask)
+    }
+
     /// Forgets every answer, closes the breaker and counts anew.
     pub fn reset(&self) {
         self.0.now.load().reset();

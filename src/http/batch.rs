@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 
-use crate::base::{Era, Error, ErrorKind, Principal, Version};
+use crate::base::{Era, Error, ErrorKind, Version};
 use crate::protocol::{Kind, Message, MessageError, Params, header, method, skim};
 use crate::router::{Endpoint, Reply};
 use crate::session::{KEEP_ALIVE_EVERY, Session};
@@ -24,6 +24,7 @@ use super::post::{Inbound, Taken, notification, take};
 use super::reply::{self, FrontResponse};
 use super::stream::relay;
 use super::streams;
+use super::who::Who;
 
 /// Messages in one batch. Each may be a call; a client that has more to say has more than one POST.
 const MAX_BATCH: usize = 64;
@@ -37,7 +38,7 @@ pub fn is_batch(text: &[u8]) -> bool {
 pub async fn answer(
     front: &Arc<Front>,
     endpoint: Endpoint,
-    principal: Principal,
+    who: Who,
     headers: &HeaderMap,
     text: Bytes,
 ) -> FrontResponse {
@@ -46,7 +47,7 @@ pub async fn answer(
         return reply::refusal(&not_accepted(), Era::Modern);
     }
     let opened =
-        streams::session(front, &endpoint, &principal, headers)
+        streams::session(front, &endpoint, &who.principal, headers)
             .and_then(|session| {
                 if session.version() == Version::V2025_03_26 { Ok(session) } else { Err(not_accepted()) }
             })
@@ -58,10 +59,14 @@ pub async fn answer(
     let mut requests = Vec::new();
     for element in elements {
         match sort(element) {
-            Element::Request(message, params) => requests.push(Ok((message, params))),
+            Element::Request(message, params) => {
+                let counted = front.limits.request(&who.principal).map_err(Error::from);
+                let refused = |error: Error| Reply::error(message.id().as_ref(), &error, Era::Legacy);
+                requests.push(counted.map_err(refused).map(|()| (message, params)));
+            }
             Element::Wrong(reply) => requests.push(Err(reply)),
             Element::Notification(message, params) => {
-                notification(front, &endpoint, (&message, &params), (&principal, &session)).await
+                notification(front, &endpoint, (&message, &params), (&who.principal, &session)).await
             }
             Element::Response(message) => drop(session.answer(message)),
         }
@@ -74,7 +79,7 @@ pub async fn answer(
         match request {
             Err(wrong) => gathering.answer(at, wrong.message.clone(), || wrong.message),
             Ok((message, params)) => {
-                let exchange = (Arc::clone(front), endpoint.clone(), principal.clone(), headers.clone());
+                let exchange = (Arc::clone(front), endpoint.clone(), who.clone(), headers.clone());
                 start(exchange, Arc::clone(&session), (message, params), at, Arc::clone(&gathering));
             }
         }
@@ -134,7 +139,7 @@ fn sort(text: Bytes) -> Element {
 
 /// Takes one request of a batch, in a task of its own: a lost connection does not withdraw it.
 fn start(
-    (front, endpoint, principal, headers): (Arc<Front>, Endpoint, Principal, HeaderMap),
+    (front, endpoint, who, headers): (Arc<Front>, Endpoint, Who, HeaderMap),
     session: Arc<Session>,
     (message, params): (Message, Params),
     at: usize,
@@ -145,7 +150,7 @@ fn start(
     tracker.spawn(async move {
         let id = message.id();
         let (front, headers) = (&front, &headers);
-        let inbound = Inbound { front, endpoint, principal, headers, mirrors: true, message, params };
+        let inbound = Inbound { front, endpoint, who, headers, mirrors: true, message, params };
         match take(inbound, &session).await {
             Taken::Ready(reply) => outlet.finish(id.as_ref(), &reply.message),
             Taken::Call(call, ticket) => relay(front, call, Some(ticket), outlet, None).await,

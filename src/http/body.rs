@@ -1,14 +1,27 @@
 //! Bodies of responses: one piece of JSON, a stream of events, or whatever axum made.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::router::InFlight;
 use crate::session::{Listening, Place, Reader, StreamHold};
 use crate::supervisor::{Answer, Broken};
+
+/// What a request's body can be: hyper's own, or one made in this process.
+pub trait RequestBody:
+    hyper::body::Body<Data = Bytes, Error: std::fmt::Display + Send> + Send + Unpin + 'static
+{
+}
+
+impl<B: hyper::body::Body<Data = Bytes, Error: std::fmt::Display + Send> + Send + Unpin + 'static> RequestBody
+    for B
+{
+}
 
 /// A response body of the front.
 pub enum FrontBody {
@@ -43,12 +56,29 @@ pub enum FrontBody {
     },
     /// A page of axum's.
     Page(axum::body::Body),
+    /// Any of them, until its caller is not let in any more.
+    Until {
+        /// What arrives.
+        body: Box<FrontBody>,
+        /// The end of the credential.
+        ended: Pin<Box<WaitForCancellationFutureOwned>>,
+    },
 }
 
 impl FrontBody {
     /// One piece.
     pub fn whole(bytes: impl Into<Bytes>) -> FrontBody {
         FrontBody::Whole(Some(bytes.into()))
+    }
+
+    /// The same, broken off when `ended` fires. What is at hand in one piece goes out as it is.
+    pub fn until(self, ended: &CancellationToken) -> FrontBody {
+        match self {
+            FrontBody::Whole(_) => self,
+            body => {
+                FrontBody::Until { body: Box::new(body), ended: Box::pin(ended.clone().cancelled_owned()) }
+            }
+        }
     }
 
     /// Nothing.
@@ -80,6 +110,14 @@ impl hyper::body::Body for FrontBody {
                 // A page that breaks off ends; its length tells the client.
                 Some(Err(_)) | None => Poll::Ready(None),
             },
+            FrontBody::Until { body, ended } => match ended.as_mut().poll(cx) {
+                // A stream of events can end anywhere; what a service sends would be taken for the whole.
+                Poll::Ready(()) if matches!(**body, FrontBody::Service { .. }) => {
+                    Poll::Ready(Some(Err(Broken::Withdrawn)))
+                }
+                Poll::Ready(()) => Poll::Ready(None),
+                Poll::Pending => Pin::new(body).poll_frame(cx),
+            },
         }
     }
 
@@ -88,6 +126,7 @@ impl hyper::body::Body for FrontBody {
             FrontBody::Whole(bytes) => bytes.is_none(),
             FrontBody::Page(body) => body.is_end_stream(),
             FrontBody::Service { body, .. } => body.is_end_stream(),
+            FrontBody::Until { body, .. } => body.is_end_stream(),
             _ => false,
         }
     }

@@ -2,16 +2,18 @@
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Extension, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
-use crate::config::Privacy;
+use crate::config::{Hints, ItemKind, Privacy};
 use crate::enhance::{Ask, Enhanced, Enhancer};
-use crate::supervisor::State as ServiceState;
+use crate::supervisor::{ServiceHandle, State as ServiceState};
+
+use super::who::Who;
 
 /// Who asks, for the choice of a rule. It is what the client says of itself, and gives it no rights.
 const CLIENT_NAME: &str = "x-client-name";
@@ -29,13 +31,18 @@ pub fn enhance_pages(enhancer: Enhancer, max_body: usize) -> Router {
         .with_state(enhancer)
 }
 
-async fn own(State(enhancer): State<Enhancer>, headers: HeaderMap, body: Bytes) -> Response {
+async fn own(
+    State(enhancer): State<Enhancer>,
+    who: Option<Extension<Who>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let ask = match ask(&headers, &body) {
         Ok(ask) => ask,
         Err(text) => return bad(text),
     };
     let original = ask.prompt.clone();
-    let done = enhancer.enhance(ask).await;
+    let done = enhance(&enhancer, who, ask).await;
     let mut answer = common(&original, &done);
     answer["prompt"] = json!(&*done.prompt);
     answer["enhanced"] = json!(done.model.is_some());
@@ -44,18 +51,41 @@ async fn own(State(enhancer): State<Enhancer>, headers: HeaderMap, body: Bytes) 
 }
 
 /// AgentHub's answer: `enhanced` is the text there.
-async fn agenthub(State(enhancer): State<Enhancer>, headers: HeaderMap, body: Bytes) -> Response {
+async fn agenthub(
+    State(enhancer): State<Enhancer>,
+    who: Option<Extension<Who>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let ask = match ask(&headers, &body) {
         Ok(ask) => ask,
         Err(text) => return bad(text),
     };
     let original = ask.prompt.clone();
-    let done = enhancer.enhance(ask).await;
+    let done = enhance(&enhancer, who, ask).await;
     let mut answer = common(&original, &done);
     answer["enhanced"] = json!(&*done.prompt);
     answer["was_enhanced"] = json!(*done.prompt != *original);
     answer["error"] = json!(done.reason.as_deref());
     page(&answer)
+}
+
+/// Whether a request makes the gateway work as hard as a call does, and is counted like one.
+pub fn is_costly<B>(request: &http::Request<B>) -> bool {
+    matches!(request.uri().path(), "/enhance" | "/ollama/enhance")
+}
+
+/// Who may not use the service gets on as if there were none.
+async fn enhance(enhancer: &Enhancer, who: Option<Extension<Who>>, ask: Ask) -> Enhanced {
+    let may_use = |service: &ServiceHandle| {
+        who.is_some_and(|Extension(who)| {
+            who.access.allows(ItemKind::Service, service.name().as_str(), "", Hints::UNKNOWN)
+        })
+    };
+    match enhancer.service().is_none_or(|service| may_use(&service)) {
+        true => enhancer.enhance(ask).await,
+        false => enhancer.leave(&ask),
+    }
 }
 
 fn common(original: &str, done: &Enhanced) -> Value {

@@ -4,25 +4,25 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use bytes::Bytes;
 use http::{Method, Request, StatusCode};
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service as _;
 
 use crate::base::{Era, Error, ErrorKind, Principal};
+use crate::guard::{Access, Caller, Guard, Limits, Policy, Refusal};
 use crate::router::{Endpoint, Router};
 use crate::session::{Hub, Sessions};
 use crate::supervisor::Services;
 use crate::telemetry::names;
 
-use super::body::FrontBody;
-use super::caller::Caller;
+use super::body::{FrontBody, RequestBody};
 use super::oldest::{self, Oldest};
 use super::origin::{OriginRules, refused};
 use super::reply::{FrontResponse, refusal, status};
-use super::{post, rest, services, streams};
+use super::who::Who;
+use super::{access, enhance, pages, post, rest, services, streams};
 
 /// The shared state of the front.
 pub struct Front {
@@ -30,6 +30,12 @@ pub struct Front {
     pub router: Router,
     /// Plain HTTP services.
     pub services: Services,
+    /// Says who is calling.
+    pub guard: Guard,
+    /// Says how often.
+    pub limits: Limits,
+    /// Says who may use what.
+    pub policy: Policy,
     /// Legacy sessions.
     pub sessions: Sessions,
     /// Sessions of the oldest HTTP transport.
@@ -50,6 +56,13 @@ pub struct Front {
     pub abort: CancellationToken,
 }
 
+impl Front {
+    /// Who a caller is, with what the policy says of them by now.
+    fn who(&self, caller: &Caller) -> Who {
+        Who { principal: caller.principal().clone(), access: self.policy.access(caller) }
+    }
+}
+
 /// The path of the merged endpoint; servers' own endpoints lie below it.
 const MCP: &str = "/mcp";
 
@@ -62,25 +75,49 @@ pub async fn exchange(front: Arc<Front>, peer: SocketAddr, request: Request<Inco
     let origin = request.headers().get(http::header::ORIGIN).cloned();
     let mut response = match front.rules.preflight(&request) {
         Some(preflight) => preflight,
-        None => match endpoint(&front, request.uri().path()) {
-            Some(Ok(endpoint)) => mcp(&front, endpoint, Principal::anonymous(), request).await,
-            Some(Err(error)) => {
-                let mut response = refusal(&error, Era::Legacy);
-                *response.status_mut() = StatusCode::NOT_FOUND;
-                response
-            }
-            None if !front.serves_mcp => page(&front, peer, request).await,
-            None => match oldest::answer(&front, Principal::anonymous(), request).await {
-                Ok(response) => response,
-                Err(request) => match services::forward(&front, request).await {
-                    Ok(response) => response,
-                    Err(request) => page(&front, peer, request).await,
-                },
-            },
-        },
+        None => answer(&front, peer, request).await,
     };
     front.rules.allow(&mut response, origin);
     response
+}
+
+/// The credential comes before everything else: whoever is not let in learns nothing, not even which servers there are.
+async fn answer(front: &Arc<Front>, peer: SocketAddr, request: Request<Incoming>) -> FrontResponse {
+    let caller = access::caller(front, request.headers(), peer);
+    let path = request.uri().path();
+    match caller {
+        Ok(caller) => {
+            let response = admitted(front, &caller, request).await;
+            match caller.ended() {
+                Some(ended) => response.map(|body| body.until(ended)),
+                None => response,
+            }
+        }
+        Err(why) if pages::is_open(path) && !matches!(why, Refusal::Several) => {
+            page(front, None, request).await
+        }
+        Err(why) => access::refused(front, why),
+    }
+}
+
+async fn admitted(front: &Arc<Front>, caller: &Caller, request: Request<Incoming>) -> FrontResponse {
+    let who = front.who(caller);
+    match endpoint(front, &who.access, request.uri().path()) {
+        Some(Ok(endpoint)) => mcp(front, endpoint, who, request).await,
+        Some(Err(error)) => {
+            let mut response = refusal(&error, Era::Legacy);
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            response
+        }
+        None if !front.serves_mcp => page(front, Some(caller), request).await,
+        None => match oldest::answer(front, &who, request).await {
+            Ok(response) => response,
+            Err(request) => match services::forward(front, &who, request).await {
+                Ok(response) => response,
+                Err(request) => page(front, Some(caller), request).await,
+            },
+        },
+    }
 }
 
 /// Answers one exchange of somebody inside the process, who came through no socket and is known.
@@ -90,8 +127,9 @@ pub async fn inside<B: RequestBody>(
     mut request: Request<B>,
 ) -> FrontResponse {
     request.extensions_mut().insert(Inside);
-    match endpoint(&front, request.uri().path()) {
-        Some(Ok(endpoint)) => mcp(&front, endpoint, principal, request).await,
+    let who = front.who(&Caller::starter(principal));
+    match endpoint(&front, &who.access, request.uri().path()) {
+        Some(Ok(endpoint)) => mcp(&front, endpoint, who, request).await,
         Some(Err(error)) => refusal(&error, Era::Legacy),
         None => status(StatusCode::NOT_FOUND),
     }
@@ -101,13 +139,8 @@ pub async fn inside<B: RequestBody>(
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Inside;
 
-/// What a request's body can be: hyper's own, or one made in this process.
-pub trait RequestBody: Body<Data = Bytes, Error: std::fmt::Display + Send> + Send + Unpin + 'static {}
-
-impl<B: Body<Data = Bytes, Error: std::fmt::Display + Send> + Send + Unpin + 'static> RequestBody for B {}
-
 /// The MCP endpoint of a path; `None` for any other path.
-fn endpoint(front: &Front, path: &str) -> Option<Result<Endpoint, Error>> {
+fn endpoint(front: &Front, access: &Access, path: &str) -> Option<Result<Endpoint, Error>> {
     let rest = path.strip_prefix(MCP).filter(|_| front.serves_mcp)?;
     let name = match rest.strip_prefix('/') {
         None if rest.is_empty() => return Some(Ok(Endpoint::Merged)),
@@ -116,9 +149,9 @@ fn endpoint(front: &Front, path: &str) -> Option<Result<Endpoint, Error>> {
         // What follows the server's name is a method, for those who speak no MCP.
         Some(name) => name.split('/').next().unwrap_or(name),
     };
-    Some(front.router.endpoint(name).ok_or_else(|| {
+    Some(front.router.endpoint(name, access).ok_or_else(|| {
         let known: Vec<String> =
-            front.router.fleet().servers().iter().map(|server| format!("/mcp/{}", server.name())).collect();
+            front.router.endpoints(access).iter().map(|server| format!("/mcp/{server}")).collect();
         let text = format!("there is no MCP endpoint at {path}; there are /mcp and {}", known.join(", "));
         Error::new(ErrorKind::InvalidRequest, text)
     }))
@@ -127,17 +160,17 @@ fn endpoint(front: &Front, path: &str) -> Option<Result<Endpoint, Error>> {
 async fn mcp<B: RequestBody>(
     front: &Arc<Front>,
     endpoint: Endpoint,
-    principal: Principal,
+    who: Who,
     request: Request<B>,
 ) -> FrontResponse {
     let path = request.uri().path().to_owned();
     if let Some(method) = rest::method_of(&path) {
-        return rest::answer(front, endpoint, principal, method, request).await;
+        return rest::answer(front, endpoint, who, method, request).await;
     }
     match *request.method() {
-        Method::POST => post::answer(front, endpoint, principal, request).await,
-        Method::GET => streams::open(front, &endpoint, &principal, request.headers()),
-        Method::DELETE => streams::delete(front, &endpoint, &principal, request.headers()),
+        Method::POST => post::answer(front, endpoint, who, request).await,
+        Method::GET => streams::open(front, &endpoint, &who.principal, request.headers()),
+        Method::DELETE => streams::delete(front, &endpoint, &who.principal, request.headers()),
         _ => {
             let mut response = status(StatusCode::METHOD_NOT_ALLOWED);
             let allowed = http::HeaderValue::from_static("GET, POST, DELETE, OPTIONS");
@@ -148,9 +181,16 @@ async fn mcp<B: RequestBody>(
 }
 
 /// A page; it finds its caller among the request's extensions.
-async fn page(front: &Front, peer: SocketAddr, mut request: Request<Incoming>) -> FrontResponse {
-    let caller = Caller::of(peer, request.headers());
-    request.extensions_mut().insert(caller);
+async fn page(front: &Front, caller: Option<&Caller>, mut request: Request<Incoming>) -> FrontResponse {
+    if let Some(caller) = caller {
+        if enhance::is_costly(&request)
+            && let Err(wait) = front.limits.request(caller.principal())
+        {
+            return services::refusal(&wait.into(), StatusCode::TOO_MANY_REQUESTS);
+        }
+        request.extensions_mut().insert(front.who(caller));
+        request.extensions_mut().insert(caller.clone());
+    }
     let answered = front.pages.clone().call(request.map(axum::body::Body::new)).await;
     match answered {
         Ok(response) => response.map(FrontBody::Page),

@@ -6,15 +6,16 @@
 //! respected to the letter, and that every body, buffer and stream has a bound. It decides nothing about servers.
 
 mod accepts;
+mod access;
 pub mod api;
 mod ask;
 mod batch;
 mod body;
-mod caller;
 mod enhance;
 mod era;
 mod front;
 mod gathering;
+mod intake;
 mod oldest;
 mod origin;
 mod outlet;
@@ -26,10 +27,11 @@ mod server;
 mod services;
 mod stream;
 mod streams;
+mod who;
 
-pub use body::FrontBody;
+pub use body::{FrontBody, RequestBody};
 pub use enhance::enhance_pages;
-pub use front::{Front, RequestBody, inside};
+pub use front::{Front, inside};
 pub use oldest::Oldest;
 pub use origin::OriginRules;
 pub use pages::{Render, pages};

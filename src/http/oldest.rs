@@ -15,14 +15,16 @@ use crate::protocol::{Kind, Message, MessageError, Params, method, sse};
 use crate::router::{Endpoint, Reply};
 use crate::session::{Attached, Place, Session, StreamHold, Writer, queue};
 
-use super::body::FrontBody;
+use super::body::{FrontBody, RequestBody};
 use super::era::era_of;
-use super::front::{Front, RequestBody};
+use super::front::Front;
+use super::intake;
 use super::outlet::Outlet;
 use super::post::{self, Inbound, Taken};
 use super::reply::{self, FrontResponse};
 use super::stream::relay;
 use super::streams;
+use super::who::Who;
 
 /// The path of the stream of the merged endpoint; servers' own lie below it.
 const STREAM: &str = "/sse";
@@ -82,26 +84,26 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Answers an exchange of this transport, or gives the request back if it is none.
 pub async fn answer<B: RequestBody>(
     front: &Arc<Front>,
-    principal: Principal,
+    who: &Who,
     request: Request<B>,
 ) -> Result<FrontResponse, Request<B>> {
     let path = request.uri().path();
     if path == MESSAGES || path == "/messages/" {
         return Ok(match *request.method() {
-            Method::POST => take(front, &principal, request).await,
+            Method::POST => take(front, who, request).await,
             _ => reply::status(StatusCode::METHOD_NOT_ALLOWED),
         });
     }
     let endpoint = match path.strip_prefix(STREAM).map(|rest| rest.strip_prefix('/').unwrap_or(rest)) {
         Some("") => Endpoint::Merged,
-        Some(name) if path.starts_with("/sse/") => match front.router.endpoint(name) {
+        Some(name) if path.starts_with("/sse/") => match front.router.endpoint(name, &who.access) {
             Some(endpoint) => endpoint,
             None => return Ok(reply::status(StatusCode::NOT_FOUND)),
         },
         _ => return Err(request),
     };
     Ok(match *request.method() {
-        Method::GET => open(front, endpoint, principal),
+        Method::GET => open(front, endpoint, who.principal.clone()),
         // By this, clients of both transports tell which one a URL speaks.
         _ => reply::status(StatusCode::METHOD_NOT_ALLOWED),
     })
@@ -125,22 +127,18 @@ fn open(front: &Arc<Front>, endpoint: Endpoint, principal: Principal) -> FrontRe
 }
 
 /// Takes a message; what there is to say of it comes on the stream.
-async fn take<B: RequestBody>(
-    front: &Arc<Front>,
-    principal: &Principal,
-    request: Request<B>,
-) -> FrontResponse {
+async fn take<B: RequestBody>(front: &Arc<Front>, who: &Who, request: Request<B>) -> FrontResponse {
     let (head, body) = request.into_parts();
     let id = head.uri.query().and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix(SESSION)));
     let known = id.and_then(|id| front.oldest.lock().get(id).cloned());
-    let Some(connection) = known.filter(|connection| connection.principal == *principal) else {
+    let Some(connection) = known.filter(|connection| connection.principal == who.principal) else {
         return reply::status(StatusCode::NOT_FOUND);
     };
-    if !post::is_json(&head.headers) {
+    if !intake::is_json(&head.headers) {
         return reply::status(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
     let refuse = |error: &Error| reply::refusal(error, Era::Legacy);
-    let text = match post::read(body, front.max_body.load(Ordering::Relaxed)).await {
+    let text = match intake::read(body, front.max_body.load(Ordering::Relaxed)).await {
         Ok(text) => text,
         Err(error) => return refuse(&error),
     };
@@ -158,10 +156,10 @@ async fn take<B: RequestBody>(
     let session = lock(&connection.opened).as_ref().map(|opened| Arc::clone(&opened.session));
     match (message.kind(), session) {
         (Kind::Request, session) => {
-            let (front, tracker) = (Arc::clone(front), front.calls.clone());
-            tracker.spawn(
-                async move { serve(&front, &connection, session, head.headers, message, params).await },
-            );
+            let (front, who, tracker) = (Arc::clone(front), who.clone(), front.calls.clone());
+            tracker.spawn(async move {
+                serve(&front, &connection, who, session, (head.headers, message, params)).await
+            });
         }
         (Kind::Notification, Some(session)) => {
             post::notification(
@@ -182,10 +180,9 @@ async fn take<B: RequestBody>(
 async fn serve(
     front: &Arc<Front>,
     connection: &Connection,
+    who: Who,
     session: Option<Arc<Session>>,
-    headers: HeaderMap,
-    message: Message,
-    params: Params,
+    (headers, message, params): (HeaderMap, Message, Params),
 ) {
     let outlet = Outlet::Shared(connection.writer.clone());
     let id = message.id();
@@ -196,11 +193,15 @@ async fn serve(
     if era_of(&message, &params, &HeaderMap::new()) == Era::Modern {
         return refuse("this is the transport of 2024-11-05; requests of 2026-07-28 go to /mcp");
     }
+    if let Err(wait) = front.limits.request(&who.principal) {
+        let error = Reply::error(id.as_ref(), &wait.into(), Era::Legacy);
+        return outlet.finish(id.as_ref(), &error.message);
+    }
     let introduces = message.method() == method::INITIALIZE;
     let inbound = Inbound {
         front,
         endpoint: connection.endpoint.clone(),
-        principal: connection.principal.clone(),
+        who,
         headers: &headers,
         mirrors: true,
         message,

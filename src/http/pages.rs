@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::catalog::CatalogHandle;
+use crate::guard::Caller;
 use crate::protocol::skim::quote;
 use crate::supervisor::{Fleet, Services};
 
@@ -22,6 +23,11 @@ struct Pages {
     services: Services,
     catalog: CatalogHandle,
     render: Render,
+}
+
+/// Whether a page answers those who have not been let in: what watches over a process has no credential.
+pub fn is_open(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
 }
 
 /// The pages.
@@ -40,7 +46,9 @@ pub fn pages(fleet: Fleet, services: Services, catalog: CatalogHandle, render: R
 }
 
 /// 200 as soon as the gateway serves: a server that is down makes it degraded, not unready.
-async fn ready(State(pages): State<Pages>) -> Response {
+///
+/// Who has not been let in hears the word alone: names and errors of servers are nobody else's business.
+async fn ready(State(pages): State<Pages>, caller: Option<Extension<Caller>>) -> Response {
     // Whoever reads "ready" may call what is ready.
     pages.catalog.settled().await;
     let mut degraded = Vec::new();
@@ -62,6 +70,10 @@ async fn ready(State(pages): State<Pages>) -> Response {
         services.push(tell(service.name().as_str(), status.state.as_str(), status.trouble()));
     }
     let word = if degraded.is_empty() { "ready" } else { "degraded" };
+    if caller.is_none() {
+        return ([(CONTENT_TYPE, "application/json")], format!("{{\"status\":\"{word}\"}}\n"))
+            .into_response();
+    }
     let body = format!(
         r#"{{"status":"{word}","servers":{{{}}},"services":{{{}}},"degraded":{{{}}}}}"#,
         servers.join(","),

@@ -2,12 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
-use http_body_util::BodyExt;
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -22,28 +18,30 @@ use crate::supervisor::Caller;
 
 use super::accepts::Accepts;
 use super::batch;
+use super::body::RequestBody;
 use super::era::{check_modern, era_of};
-use super::front::{Front, Inside, RequestBody};
+use super::front::{Front, Inside};
 use super::reply::{self, FrontResponse};
-use super::{stream, streams};
+use super::who::Who;
+use super::{intake, stream, streams};
 
 /// Answers a POST.
 pub async fn answer<B: RequestBody>(
     front: &Arc<Front>,
     endpoint: Endpoint,
-    principal: Principal,
+    who: Who,
     request: Request<B>,
 ) -> FrontResponse {
     let (head, body) = request.into_parts();
-    if !is_json(&head.headers) {
+    if !intake::is_json(&head.headers) {
         return reply::status(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
-    let text = match read(body, front.max_body.load(Ordering::Relaxed)).await {
+    let text = match intake::read(body, front.max_body.load(Ordering::Relaxed)).await {
         Ok(text) => text,
         Err(error) => return reply::refusal(&error, Era::Legacy),
     };
     if batch::is_batch(&text) {
-        return batch::answer(front, endpoint, principal, &head.headers, text).await;
+        return batch::answer(front, endpoint, who, &head.headers, text).await;
     }
     let message = match Message::parse(text) {
         Ok(message) => message,
@@ -58,8 +56,15 @@ pub async fn answer<B: RequestBody>(
         }
     };
     let mirrors = head.extensions.get::<Inside>().is_none();
-    let inbound = Inbound { front, endpoint, principal, headers: &head.headers, mirrors, message, params };
-    match era_of(&inbound.message, &inbound.params, inbound.headers) {
+    let inbound = Inbound { front, endpoint, who, headers: &head.headers, mirrors, message, params };
+    let era = era_of(&inbound.message, &inbound.params, inbound.headers);
+    // Notifications and answers cost little and cannot be answered; requests are counted, whatever they ask.
+    if inbound.message.kind() == Kind::Request
+        && let Err(wait) = front.limits.request(&inbound.who.principal)
+    {
+        return inbound.refuse(&wait.into(), era);
+    }
+    match era {
         Era::Modern => modern(inbound).await,
         Era::Legacy => legacy(inbound).await,
     }
@@ -69,7 +74,7 @@ pub async fn answer<B: RequestBody>(
 pub(super) struct Inbound<'x> {
     pub front: &'x Arc<Front>,
     pub endpoint: Endpoint,
-    pub principal: Principal,
+    pub who: Who,
     pub headers: &'x HeaderMap,
     /// Whether the client mirrors what it sends into headers: not one inside the process.
     pub mirrors: bool,
@@ -97,7 +102,8 @@ impl Inbound<'_> {
             params: self.params,
             id,
             endpoint: self.endpoint,
-            principal: self.principal,
+            principal: self.who.principal,
+            access: self.who.access,
             session: None,
             client: None,
             era,
@@ -113,7 +119,8 @@ async fn modern(inbound: Inbound<'_>) -> FrontResponse {
         // The core knows none (2026-07-28: "defines no client-to-server notifications over Streamable HTTP");
         // extensions may.
         Kind::Notification => {
-            let Inbound { front, endpoint, principal, message, params, .. } = &inbound;
+            let Inbound { front, endpoint, who, message, params, .. } = &inbound;
+            let principal = &who.principal;
             let declared = params.meta.as_ref().and_then(|meta| meta.client_capabilities.clone());
             let declared = declared.map_or("{}", |span| &message.as_str()[span]);
             let capabilities = ClientCapabilities::read(declared);
@@ -135,9 +142,9 @@ async fn modern(inbound: Inbound<'_>) -> FrontResponse {
     };
     let Some(id) = inbound.message.id() else { return reply::status(StatusCode::BAD_REQUEST) };
     if inbound.message.method() == method::LISTEN {
-        let Inbound { front, endpoint, principal, message, params, .. } = &inbound;
-        let caller = Caller { principal, session: None, capabilities: declared.capabilities };
-        return streams::listen(front, endpoint, &caller, (message, params), id).await;
+        let Inbound { front, endpoint, who, message, params, .. } = &inbound;
+        let caller = Caller { principal: &who.principal, session: None, capabilities: declared.capabilities };
+        return streams::listen(front, endpoint, (&caller, &who.access), (message, params), id).await;
     }
     let (front, accepts) = (inbound.front, Accepts::read(inbound.headers));
     let request = inbound.routed(id, Era::Modern, declared.log_level, declared.capabilities);
@@ -152,7 +159,7 @@ async fn legacy(inbound: Inbound<'_>) -> FrontResponse {
         return initialize(inbound).await;
     }
     let session =
-        match streams::session(inbound.front, &inbound.endpoint, &inbound.principal, inbound.headers) {
+        match streams::session(inbound.front, &inbound.endpoint, &inbound.who.principal, inbound.headers) {
             Ok(session) => session,
             Err(error) => return inbound.refuse(&error, Era::Legacy),
         };
@@ -164,7 +171,8 @@ async fn legacy(inbound: Inbound<'_>) -> FrontResponse {
     match inbound.message.kind() {
         Kind::Request => {}
         Kind::Notification => {
-            let Inbound { front, endpoint, principal, message, params, .. } = &inbound;
+            let Inbound { front, endpoint, who, message, params, .. } = &inbound;
+            let principal = &who.principal;
             notification(front, endpoint, (message, params), (principal, &session)).await;
             return reply::status(StatusCode::ACCEPTED);
         }
@@ -289,9 +297,9 @@ pub(super) async fn introduce(inbound: Inbound<'_>) -> (Reply, Option<Arc<Sessio
     let info = ClientInfo::read(skim::field_text(params, "clientInfo").unwrap_or("{}"));
     let capabilities = ClientCapabilities::read(skim::field_text(params, "capabilities").unwrap_or("{}"));
     let client = Client { name: info.name, version: info.version, capabilities };
-    let (front, endpoint) = (inbound.front, &inbound.endpoint);
-    let introduced = front.router.introduce(endpoint, version).await.and_then(|result| {
-        let session = front.sessions.open(version, endpoint.name(), &inbound.principal, client)?;
+    let (front, endpoint, who) = (inbound.front, &inbound.endpoint, &inbound.who);
+    let introduced = front.router.introduce(endpoint, &who.access, version).await.and_then(|result| {
+        let session = front.sessions.open(version, endpoint.name(), &who.principal, client)?;
         Ok((result, session))
     });
     match introduced {
@@ -341,54 +349,7 @@ async fn watch(
     stream::watch(front, call, ticket, accepts, silence).await
 }
 
-/// Whether the body says that it is JSON.
-pub(super) fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE) else { return false };
-    let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(b"application/json")
-}
-
 fn mirrored_params(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
     let mirrored = headers.iter().filter(|(name, _)| name.as_str().starts_with(header::PARAM_PREFIX));
     mirrored.map(|(name, value)| (name.clone(), value.clone())).collect()
-}
-
-/// How long a body may take to arrive: as long as a head.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-
-fn too_slow() -> Error {
-    Error::new(ErrorKind::InvalidRequest, format!("the body did not arrive within {BODY_TIMEOUT:?}"))
-}
-
-/// Reads a body, within its cap and its time.
-pub(super) async fn read<B: RequestBody>(body: B, cap: usize) -> Result<Bytes, Error> {
-    tokio::time::timeout(BODY_TIMEOUT, collect(body, cap)).await.unwrap_or_else(|_| Err(too_slow()))
-}
-
-/// The body, without a copy if it comes in one piece.
-async fn collect<B: RequestBody>(mut body: B, cap: usize) -> Result<Bytes, Error> {
-    let too_large =
-        || Error::new(ErrorKind::TooLarge, format!("the body is larger than {cap} bytes (gateway.max_body)"));
-    if body.size_hint().lower() > cap as u64 {
-        return Err(too_large());
-    }
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame
-            .map_err(|error| Error::new(ErrorKind::InvalidRequest, format!("the body broke off: {error}")))?;
-        let Ok(data) = frame.into_data() else { continue };
-        if first.is_empty() && rest.is_empty() {
-            first = data;
-        } else {
-            if rest.is_empty() {
-                rest.extend_from_slice(&first);
-            }
-            rest.extend_from_slice(&data);
-        }
-        if first.len().max(rest.len()) > cap {
-            return Err(too_large());
-        }
-    }
-    Ok(if rest.is_empty() { first } else { rest.freeze() })
 }

@@ -1,7 +1,9 @@
 //! Responses in the forms that MCP asks for.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::base::{Era, Error, ErrorKind, Version};
@@ -29,7 +31,16 @@ pub fn json(status: u16, message: Bytes) -> FrontResponse {
 
 /// A finished answer.
 pub fn reply(reply: Reply) -> FrontResponse {
-    json(reply.status, reply.message)
+    let mut response = json(reply.status, reply.message);
+    if let Some(wait) = reply.retry_after {
+        response.headers_mut().insert(RETRY_AFTER, whole_seconds(wait));
+    }
+    response
+}
+
+/// A wait as `Retry-After` says it: in whole seconds (RFC 9110 §10.2.3), so that whoever waits has waited long enough.
+pub fn whole_seconds(wait: Duration) -> HeaderValue {
+    HeaderValue::from((wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1))
 }
 
 /// The refusal of an exchange in which there is no request to answer.

@@ -10,15 +10,17 @@ use http::{HeaderValue, Method, Request, StatusCode};
 use serde::de::IgnoredAny;
 
 use crate::base::error::code;
-use crate::base::{Era, Error, ErrorKind, Principal, Version};
+use crate::base::{Era, Error, ErrorKind, Version};
 use crate::protocol::trace::Trace;
 use crate::protocol::{ClientCapabilities, Kind, Message, MessageError, Params, RawId, method, skim};
 use crate::router::{Endpoint, Reply, Request as Routed};
 
-use super::body::FrontBody;
-use super::front::{Front, RequestBody};
+use super::body::{FrontBody, RequestBody};
+use super::front::Front;
+use super::intake;
 use super::post;
 use super::reply::{self, FrontResponse};
+use super::who::Who;
 
 /// The method that a path names behind its server; nothing for the endpoint of the server itself.
 pub fn method_of(path: &str) -> Option<&str> {
@@ -31,7 +33,7 @@ pub fn method_of(path: &str) -> Option<&str> {
 pub async fn answer<B: RequestBody>(
     front: &Arc<Front>,
     endpoint: Endpoint,
-    principal: Principal,
+    who: Who,
     method: &str,
     request: Request<B>,
 ) -> FrontResponse {
@@ -41,7 +43,7 @@ pub async fn answer<B: RequestBody>(
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
-    let asked = match post::read(body, front.max_body.load(Ordering::Relaxed)).await {
+    let asked = match intake::read(body, front.max_body.load(Ordering::Relaxed)).await {
         Ok(text) => compose(method, text),
         Err(error) => Err((None, error)),
     };
@@ -51,9 +53,12 @@ pub async fn answer<B: RequestBody>(
         Err((id, error)) => return with_status(reply::reply(Reply::error(id.as_ref(), &error, Era::Legacy))),
     };
     let refused = |error: &Error| with_status(reply::reply(Reply::error(Some(&id), error, Era::Legacy)));
+    if let Err(wait) = front.limits.request(&who.principal) {
+        return refused(&wait.into());
+    }
     match message.method() {
         method::INITIALIZE => {
-            return match front.router.introduce(&endpoint, Version::LATEST_LEGACY).await {
+            return match front.router.introduce(&endpoint, &who.access, Version::LATEST_LEGACY).await {
                 Ok(result) => reply::reply(Reply::result(&id, result.as_bytes())),
                 Err(error) => refused(&error),
             };
@@ -74,7 +79,8 @@ pub async fn answer<B: RequestBody>(
         params,
         id,
         endpoint,
-        principal,
+        principal: who.principal,
+        access: who.access,
         session: None,
         client: None,
         era: Era::Legacy,
@@ -168,7 +174,9 @@ fn with_status(mut response: FrontResponse) -> FrontResponse {
     let retry = skim::field_text(error, "data").and_then(|data| skim::field_text(data, "retry_after"));
     let retry = retry.and_then(|seconds| HeaderValue::from_str(seconds).ok());
     *response.status_mut() = status;
-    if let Some(seconds) = retry {
+    if let Some(seconds) = retry
+        && !response.headers().contains_key(RETRY_AFTER)
+    {
         response.headers_mut().insert(RETRY_AFTER, seconds);
     }
     response

@@ -8,6 +8,7 @@ use http::header::ACCEPT;
 use http::{HeaderMap, StatusCode};
 
 use crate::base::{Era, Error, ErrorKind, Principal};
+use crate::guard::Access;
 use crate::protocol::{Message, Params, RawId, header, method, skim, write};
 use crate::router::{Endpoint, Reply};
 use crate::session::{OWN_STREAM, Position, Reader, Session, Vantage, Wants, Watched};
@@ -158,7 +159,7 @@ pub fn session_key(session: &Session) -> SessionKey {
 pub async fn listen(
     front: &Front,
     endpoint: &Endpoint,
-    caller: &Caller<'_>,
+    (caller, access): (&Caller<'_>, &Access),
     (message, params): (&Message, &Params),
     id: RawId,
 ) -> FrontResponse {
@@ -190,7 +191,7 @@ pub async fn listen(
     }
     for uri in uris {
         // What cannot be subscribed to is missing in the acknowledgement.
-        if let Ok(subscription) = front.router.subscribe_to(endpoint, &uri, caller).await
+        if let Ok(subscription) = front.router.subscribe_to(endpoint, &uri, (caller, access)).await
             && let Err(error) = watched.add(subscription)
         {
             return reply::reply(Reply::error(Some(&id), &error, Era::Modern));

@@ -74,7 +74,7 @@ impl ClientCall {
                 reply,
             );
         }
-        self.last(Reply { message: splice.to_bytes(0), status })
+        self.last(Reply { message: splice.to_bytes(0), status, retry_after: None })
     }
 
     /// A legacy server's demand that the user visit a URL first, in the way of the modern era.

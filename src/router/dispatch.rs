@@ -7,8 +7,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::activity::ActivityLog;
-use crate::base::{Era, Error, ErrorKind, Level, SealKey, Version};
+use crate::base::{Era, Error, ErrorKind, Level, SealKey, ServerName, Version};
 use crate::catalog::{CatalogHandle, Introduction, View};
+use crate::guard::{Access, Limits};
 use crate::protocol::params::key;
 use crate::protocol::{Message, Params, method, params};
 use crate::supervisor::{Caller, Fleet, ServerHandle, Subscription};
@@ -43,6 +44,7 @@ pub(super) struct Inner {
     pub(super) catalog: CatalogHandle,
     pub(super) gate: Gate,
     pub(super) parked: Parked,
+    limits: Limits,
     pub(super) tools: ToolMetrics,
     pub(super) own: RequestMetrics,
     pub(super) key: SealKey,
@@ -57,6 +59,8 @@ pub struct RouterOptions {
     pub max_in_flight: usize,
     /// The most calls of one principal that wait for their client's answers.
     pub max_parked: usize,
+    /// How often servers and tools may be used.
+    pub limits: Limits,
     /// Seals what servers leave with clients.
     pub key: SealKey,
     /// Keeps what became of each request.
@@ -71,9 +75,21 @@ impl Router {
         let own = RequestMetrics::for_server(OWN_METRICS);
         let tasks = Tasks::new(options.key.clone());
         let (gate, parked) = (Gate::new(options.max_in_flight), Parked::new(options.max_parked));
-        let (key, reads, activity) = (options.key, Reads::default(), options.activity);
-        let tools = ToolMetrics::new(options.tools);
-        Router(Arc::new(Inner { fleet, catalog, gate, parked, tools, own, key, tasks, reads, activity }))
+        let (limits, activity) = (options.limits, options.activity);
+        let (key, reads, tools) = (options.key, Reads::default(), ToolMetrics::new(options.tools));
+        Router(Arc::new(Inner {
+            fleet,
+            catalog,
+            gate,
+            limits,
+            parked,
+            tools,
+            own,
+            key,
+            tasks,
+            reads,
+            activity,
+        }))
     }
 
     /// Forgets what servers say has changed, until `shutdown`.
@@ -81,9 +97,16 @@ impl Router {
         self.0.reads.clone().follow(self.0.fleet.updates(), shutdown).await;
     }
 
-    /// The endpoint of the server `name`.
-    pub fn endpoint(&self, name: &str) -> Option<Endpoint> {
-        self.0.fleet.get(name).map(Endpoint::Server)
+    /// The endpoint of the server `name`, for somebody who may use anything of it.
+    pub fn endpoint(&self, name: &str, access: &Access) -> Option<Endpoint> {
+        self.0.fleet.get(name).filter(|_| access.touches(name)).map(Endpoint::Server)
+    }
+
+    /// The names of the endpoints that there are for somebody with this access.
+    pub fn endpoints(&self, access: &Access) -> Vec<ServerName> {
+        let members = self.0.fleet.servers();
+        let names = members.iter().map(ServerHandle::name);
+        names.filter(|name| access.touches(name.as_str())).cloned().collect()
     }
 
     /// The fleet behind the router.
@@ -172,8 +195,13 @@ impl Router {
     }
 
     /// `initialize` for a legacy client: the result, JSON text.
-    pub async fn introduce(&self, endpoint: &Endpoint, version: Version) -> Result<String, Error> {
-        let view = self.view_when_known(endpoint).await?;
+    pub async fn introduce(
+        &self,
+        endpoint: &Endpoint,
+        access: &Access,
+        version: Version,
+    ) -> Result<String, Error> {
+        let view = self.view_when_known(endpoint, access).await?;
         let intro = view.introduction();
         let instructions = instructions(intro);
         Ok(format!(
@@ -215,11 +243,14 @@ impl Router {
         &self,
         endpoint: &Endpoint,
         uri: &str,
-        caller: &Caller<'_>,
+        (caller, access): (&Caller<'_>, &Access),
     ) -> Result<Subscription, Error> {
         let target = match endpoint {
+            Endpoint::Server(server) if !access.is_full() => {
+                resolve::owned_by(uri.into(), server, &self.0.catalog, access)?
+            }
             Endpoint::Server(server) => Target { name: Some(uri.to_owned()), ..Target::plain(server) },
-            Endpoint::Merged => resolve::owned(uri.into(), &self.0.catalog)?,
+            Endpoint::Merged => resolve::owned(uri.into(), &self.0.catalog, access)?,
         };
         own::subscribe(target, caller).await
     }
@@ -232,9 +263,9 @@ impl Router {
         }
         match (method, request.era) {
             (method::PING, Era::Legacy) => Some(Ok(b"{}".to_vec())),
-            (method::DISCOVER, Era::Modern) => Some(Ok(self.discover(&request.endpoint))),
+            (method::DISCOVER, Era::Modern) => Some(Ok(self.discover(&request.endpoint, &request.access))),
             (method::SET_LEVEL, Era::Legacy) => Some(self.set_level(request)),
-            (method::TASKS_LIST, Era::Legacy) if tasklist::is_empty(&request.endpoint, &self.0.fleet) => {
+            (method::TASKS_LIST, Era::Legacy) if tasklist::is_empty(request, &self.0.fleet) => {
                 Some(Ok(br#"{"tasks":[]}"#.to_vec()))
             }
             (method::DISCOVER, Era::Legacy) => Some(Err(resolve::unknown_method(method))),
@@ -255,17 +286,17 @@ impl Router {
         match &request.endpoint {
             Endpoint::Merged => self.0.fleet.servers().iter().for_each(ServerHandle::lists_used),
             Endpoint::Server(server) => {
-                if let Some(view) = own::view(server, &request.caller()).await {
+                if let Some(view) = own::view(server, &request.caller(), &request.access).await {
                     return Ok(view.list(kind, request.era));
                 }
                 server.lists_used();
             }
         }
-        Ok(self.view(&request.endpoint).list(kind, request.era))
+        Ok(self.view(&request.endpoint, &request.access).list(kind, request.era))
     }
 
-    fn discover(&self, endpoint: &Endpoint) -> Vec<u8> {
-        let view = self.view(endpoint);
+    fn discover(&self, endpoint: &Endpoint, access: &Access) -> Vec<u8> {
+        let view = self.view(endpoint, access);
         let intro = view.introduction();
         format!(
             r#"{{"resultType":"complete","supportedVersions":["{}"],"capabilities":{}{},"ttlMs":{},"cacheScope":"{}","_meta":{{"{}":{}}}}}"#,
@@ -322,6 +353,8 @@ impl Router {
         let (catalog, fleet) = (&self.0.catalog, &self.0.fleet);
         let target = found.insert(resolve::resolve(request, catalog, fleet, &self.0.tasks).await?);
         place.goes_to(&target.server);
+        let tool = target.name.as_deref().filter(|_| request.message.method() == method::TOOLS_CALL);
+        self.0.limits.call(target.server.name(), tool)?;
         if let (Some(mirrors), Some(headers)) = (&target.mirrors, &request.headers) {
             mirrors
                 .check(request.arguments(), headers)
@@ -356,26 +389,24 @@ impl Router {
         Ok(Way::Sent(Box::new(Forwarded { target, sent, round, read, place })))
     }
 
-    fn view(&self, endpoint: &Endpoint) -> Arc<View> {
-        let current = self.0.catalog.current();
+    fn view(&self, endpoint: &Endpoint, access: &Access) -> Arc<View> {
+        let current = self.0.catalog.seen_by(access);
         match endpoint {
             Endpoint::Merged => Arc::clone(&current.merged),
-            Endpoint::Server(server) => {
-                current.servers.get(server.name()).cloned().unwrap_or_else(|| Arc::clone(&current.merged))
-            }
+            Endpoint::Server(server) => current.servers.get(server.name()).cloned().unwrap_or_default(),
         }
     }
 
     /// The view of an endpoint that speaks for its server has to know the server: a server that has never been seen
     /// is waited for.
-    async fn view_when_known(&self, endpoint: &Endpoint) -> Result<Arc<View>, Error> {
+    async fn view_when_known(&self, endpoint: &Endpoint, access: &Access) -> Result<Arc<View>, Error> {
         if let Endpoint::Server(server) = endpoint {
             if server.offer().peer.is_none() {
                 server.wait_until_live(0).await?;
             }
             self.0.catalog.settled().await;
         }
-        Ok(self.view(endpoint))
+        Ok(self.view(endpoint, access))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::base::{Error, ErrorKind};
 use crate::catalog::{View, view_of};
+use crate::guard::Access;
 use crate::protocol::method;
 use crate::supervisor::{Caller, Fleet, ServerHandle, Subscription};
 
@@ -10,12 +11,12 @@ use super::resolve::Target;
 
 /// What a server lists on the caller's own link: some offer more, or other things, to a client that can be asked. `None`
 /// if the caller has none and is to have none, or it does not come up; then they see what all see.
-pub(super) async fn view(server: &ServerHandle, caller: &Caller<'_>) -> Option<View> {
+pub(super) async fn view(server: &ServerHandle, caller: &Caller<'_>, access: &Access) -> Option<View> {
     server.link_key(caller)?;
     let own = server.for_caller(caller).await.ok().flatten()?;
     own.wait_until_live(0).await.ok()?;
     own.lists_used();
-    Some(view_of(&own))
+    Some(view_of(&own, access))
 }
 
 /// Takes a subscription on the link that the caller's requests take. The first on a link of one's own brings that up: a

@@ -1,12 +1,14 @@
 //! A client's request as the router takes it, and what it gives back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 
 use crate::base::{Era, Error, Level, Principal};
+use crate::guard::Access;
 use crate::protocol::trace::Trace;
 use crate::protocol::{ClientCapabilities, ClientInfo, Message, Params, RawId, write};
 use crate::supervisor::{Caller, ServerHandle, SessionKey};
@@ -58,6 +60,8 @@ pub struct Request {
     pub session: Option<SessionKey>,
     /// What a legacy client said of itself at `initialize`; a modern one says it in each request.
     pub client: Option<Arc<ClientInfo>>,
+    /// What they may use.
+    pub access: Access,
     /// The client's era.
     pub era: Era,
     /// The lowest log level that the client wants to see; none means none for a modern client, and the server's own
@@ -105,17 +109,19 @@ pub struct Reply {
     pub message: Bytes,
     /// The HTTP status that goes with it.
     pub status: u16,
+    /// After how long the same request may do better, if that is known.
+    pub retry_after: Option<Duration>,
 }
 
 impl Reply {
     /// A result made here; `result` is JSON text.
     pub fn result(id: &RawId, result: &[u8]) -> Reply {
-        Reply { message: write::result(id, result), status: 200 }
+        Reply { message: write::result(id, result), status: 200, retry_after: None }
     }
 
     /// An error made here.
     pub fn error(id: Option<&RawId>, error: &Error, era: Era) -> Reply {
         let (_, status) = error.kind.wire(era);
-        Reply { message: write::error(id, error, era), status }
+        Reply { message: write::error(id, error, era), status, retry_after: error.retry_after }
     }
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::base::{Error, ErrorKind};
-use crate::catalog::{CatalogHandle, Owner, split_name};
-use crate::config::Transport;
+use crate::catalog::{CatalogHandle, Owner, View, split_name};
+use crate::config::{Hints, ItemKind, Transport};
+use crate::guard::Access;
 use crate::protocol::mirror::Mirrors;
 use crate::protocol::{Span, method, params, skim};
 use crate::supervisor::{Fleet, ServerHandle};
@@ -60,7 +61,7 @@ pub(super) async fn resolve(
         }
         (Endpoint::Merged, method::RESOURCES_READ | method::SUBSCRIBE | method::UNSUBSCRIBE) => {
             let uri = string(request, &request.params.uri, "uri")?;
-            owned(uri, catalog)
+            owned(uri, catalog, &request.access)
         }
         (Endpoint::Merged, method::COMPLETE) => reference(request, catalog, fleet).await,
         (Endpoint::Merged, other) => Err(unknown_method(other)),
@@ -79,6 +80,11 @@ fn resolve_single(
     method: &str,
     catalog: &CatalogHandle,
 ) -> Result<Target, Error> {
+    if !request.access.is_full()
+        && let Some(target) = permitted(request, server, method, catalog)?
+    {
+        return Ok(target);
+    }
     let (span, field) = match method {
         method::TOOLS_CALL | method::PROMPTS_GET => (&request.params.name, "name"),
         method::RESOURCES_READ | method::SUBSCRIBE | method::UNSUBSCRIBE => (&request.params.uri, "uri"),
@@ -104,13 +110,55 @@ fn resolve_single(
 fn resolve_task(request: &Request, fleet: &Fleet, tasks: &Tasks) -> Result<Target, Error> {
     let (span, sealed) = task::id_of(request)?;
     let (name, id) = tasks.open(&request.principal, &sealed).ok_or_else(task::unknown)?;
-    let server = fleet.get(&name).ok_or_else(task::unknown)?;
+    let server = fleet.get(&name).filter(|_| request.access.touches(&name)).ok_or_else(task::unknown)?;
     match &request.endpoint {
         Endpoint::Server(here) if here.name() != server.name() => Err(task::unknown()),
         _ => {
             let rename = Some((span, Bytes::from(skim::quote(&id))));
             Ok(Target { rename, name: Some(id), ..Target::plain(&server) })
         }
+    }
+}
+
+/// What somebody who may not use everything asks of a server at its own endpoint. Only what the server lists can be decided
+/// on, and the rest is refused in the same words as what does not exist. `None` for what names nothing.
+fn permitted(
+    request: &Request,
+    server: &ServerHandle,
+    method: &str,
+    catalog: &CatalogHandle,
+) -> Result<Option<Target>, Error> {
+    let listed = |name: Cow<'_, str>, kind: ListKind| {
+        let seen = catalog.seen_by(&request.access);
+        let view = seen.servers.get(server.name());
+        let route = view.and_then(|view| match kind {
+            ListKind::Tools => view.tool(&name),
+            _ => view.prompt(&name),
+        });
+        let Some(route) = route else { return Err(unknown(kind, &name)) };
+        let mirrors = route.mirrors.clone();
+        Ok(Some(Target { name: Some(name.into_owned()), mirrors, ..Target::plain(server) }))
+    };
+    match method {
+        method::TOOLS_CALL => listed(string(request, &request.params.name, "name")?, ListKind::Tools),
+        method::PROMPTS_GET => listed(string(request, &request.params.name, "name")?, ListKind::Prompts),
+        method::RESOURCES_READ | method::SUBSCRIBE | method::UNSUBSCRIBE => {
+            let uri = string(request, &request.params.uri, "uri")?;
+            owned_by(uri, server, catalog, &request.access).map(Some)
+        }
+        method::COMPLETE => {
+            let span = request.params.reference.clone().ok_or_else(no_reference)?;
+            let text = &request.message.as_str()[span];
+            let target = match skim::string_field(text, "name") {
+                Some(name) => listed(name, ListKind::Prompts)?,
+                None => {
+                    let uri = skim::string_field(text, "uri").ok_or_else(no_reference)?;
+                    Some(owned_by(uri, server, catalog, &request.access)?)
+                }
+            };
+            Ok(target.map(|target| Target { name: None, ..target }))
+        }
+        _ => Ok(None),
     }
 }
 
@@ -141,25 +189,33 @@ async fn named(
     fleet: &Fleet,
 ) -> Result<Target, Error> {
     let name = string(request, &span, "name")?;
-    if let Some(target) = look_up(&name, &span, kind, catalog) {
+    let access = &request.access;
+    if let Some(target) = look_up(&name, &span, kind, catalog, access) {
         return Ok(target);
     }
     // A server that is still coming up may own it: its callers wait for it, and nobody else does.
     if let Some(server) = split_name(&name).and_then(|(server, _)| fleet.get(server))
+        && access.touches(server.name().as_str())
         && server.live().is_none()
         && !server.is_dormant()
     {
         server.wait_until_live(0).await?;
         catalog.settled().await;
-        if let Some(target) = look_up(&name, &span, kind, catalog) {
+        if let Some(target) = look_up(&name, &span, kind, catalog, access) {
             return Ok(target);
         }
     }
     Err(unknown(kind, &name))
 }
 
-fn look_up(name: &str, span: &Option<Span>, kind: ListKind, catalog: &CatalogHandle) -> Option<Target> {
-    let current = catalog.current();
+fn look_up(
+    name: &str,
+    span: &Option<Span>,
+    kind: ListKind,
+    catalog: &CatalogHandle,
+    access: &Access,
+) -> Option<Target> {
+    let current = catalog.seen_by(access);
     let route = match kind {
         ListKind::Tools => current.merged.tool(name),
         _ => current.merged.prompt(name),
@@ -172,35 +228,67 @@ fn look_up(name: &str, span: &Option<Span>, kind: ListKind, catalog: &CatalogHan
     })
 }
 
-pub(super) fn owned(uri: Cow<'_, str>, catalog: &CatalogHandle) -> Result<Target, Error> {
-    let current = catalog.current();
-    match current.merged.owner(&uri) {
-        Owner::One(server) => {
+/// The server of a resource, by what somebody with this access sees.
+pub(super) fn owned(uri: Cow<'_, str>, catalog: &CatalogHandle, access: &Access) -> Result<Target, Error> {
+    let seen = catalog.seen_by(access);
+    owner_in(&seen.merged, uri, access)
+}
+
+/// The same at a server's own endpoint.
+pub(super) fn owned_by(
+    uri: Cow<'_, str>,
+    server: &ServerHandle,
+    catalog: &CatalogHandle,
+    access: &Access,
+) -> Result<Target, Error> {
+    let seen = catalog.seen_by(access);
+    match seen.servers.get(server.name()) {
+        Some(view) => owner_in(view, uri, access),
+        None => Err(unlisted(&uri)),
+    }
+}
+
+fn owner_in(view: &View, uri: Cow<'_, str>, access: &Access) -> Result<Target, Error> {
+    match view.owner(&uri) {
+        // A template covers more than a rule may allow.
+        Owner::One(server)
+            if access.allows(ItemKind::Resource, server.name().as_str(), &uri, Hints::UNKNOWN) =>
+        {
             Ok(Target { name: Some(uri.into_owned()), ..Target::plain(server) })
         }
         Owner::Several(names) => {
             let names: Vec<String> = names.iter().map(|name| format!("/mcp/{name}")).collect();
-            let text = format!("resource '{uri}' may belong to several servers; ask at {}", names.join(" or "));
+            let text =
+                format!("resource '{uri}' may belong to several servers; ask at {}", names.join(" or "));
             Err(Error::new(ErrorKind::InvalidParams, text).with_data(uri_data(&uri)))
         }
-        Owner::None => Err(Error::new(
-            ErrorKind::ResourceNotFound,
-            format!("resource '{uri}' is not listed by any server; ask at its server's own endpoint, /mcp/<server>"),
-        )
-        .with_data(uri_data(&uri))),
+        Owner::One(_) | Owner::None => Err(unlisted(&uri)),
     }
 }
 
+fn unlisted(uri: &str) -> Error {
+    Error::new(
+        ErrorKind::ResourceNotFound,
+        format!(
+            "resource '{uri}' is not listed by any server; ask at its server's own endpoint, /mcp/<server>"
+        ),
+    )
+    .with_data(uri_data(uri))
+}
+
+fn no_reference() -> Error {
+    Error::new(ErrorKind::InvalidParams, "'ref' must name a prompt or a resource template")
+}
+
 async fn reference(request: &Request, catalog: &CatalogHandle, fleet: &Fleet) -> Result<Target, Error> {
-    let missing = || Error::new(ErrorKind::InvalidParams, "'ref' must name a prompt or a resource template");
-    let span = request.params.reference.clone().ok_or_else(missing)?;
+    let span = request.params.reference.clone().ok_or_else(no_reference)?;
     let text = &request.message.as_str()[span.clone()];
     let place = |field: &str| skim::field(text, field).map(|at| span.start + at.start..span.start + at.end);
     if let Some(name) = place("name") {
         return named(request, Some(name), ListKind::Prompts, catalog, fleet).await;
     }
-    let uri = skim::string_field(text, "uri").ok_or_else(missing)?;
-    Ok(Target { name: None, ..owned(uri, catalog)? })
+    let uri = skim::string_field(text, "uri").ok_or_else(no_reference)?;
+    Ok(Target { name: None, ..owned(uri, catalog, &request.access)? })
 }
 
 fn string<'r>(request: &'r Request, span: &Option<Span>, field: &str) -> Result<Cow<'r, str>, Error> {

@@ -11,8 +11,13 @@ use super::resolve::{Target, unknown_method};
 use super::task::{More, Tasks};
 
 /// Whether nobody has tasks to list.
-pub(super) fn is_empty(endpoint: &Endpoint, fleet: &Fleet) -> bool {
-    matches!(endpoint, Endpoint::Merged) && !fleet.servers().iter().any(lists)
+pub(super) fn is_empty(request: &Request, fleet: &Fleet) -> bool {
+    matches!(request.endpoint, Endpoint::Merged) && !fleet.servers().iter().any(|one| listed(request, one))
+}
+
+/// Whether a server's tasks are listed for whoever asks.
+fn listed(request: &Request, server: &ServerHandle) -> bool {
+    lists(server) && request.access.touches(server.name().as_str())
 }
 
 /// Whether a server says that it lists its tasks.
@@ -34,7 +39,7 @@ pub(super) fn resolve(request: &Request, fleet: &Fleet, tasks: &Tasks) -> Result
     }
     let bad = || Error::new(ErrorKind::InvalidParams, "the cursor is not one of ours, or its server is gone");
     let members = fleet.servers();
-    let servers: Vec<&ServerHandle> = members.iter().filter(|server| lists(server)).collect();
+    let servers: Vec<&ServerHandle> = members.iter().filter(|server| listed(request, server)).collect();
     let Some(span) = request.params.cursor.clone() else {
         let first = servers.first().ok_or_else(bad)?;
         return Ok(Target { more: Some(More::after(&servers, 0)), ..Target::plain(first) });

@@ -6,7 +6,7 @@ use crate::base::{Principal, SealKey, Version};
 use crate::protocol::ClientCapabilities;
 
 /// Sets session ids apart from everything else that is sealed with the same key.
-const PURPOSE: &[u8] = b"trunkline session v1";
+const PURPOSE: &[u8] = b"trunkline session v2";
 /// Bytes kept of a client's name and of its version: enough to recognise it, and the id stays far below 1 KB.
 const MAX_TEXT: usize = 64;
 
@@ -45,9 +45,12 @@ impl Facts {
         let version = Version::ALL.iter().position(|known| *known == self.version).unwrap_or(0);
         let mut payload = vec![version as u8, self.capabilities.bits()];
         payload.extend_from_slice(&self.issued.to_be_bytes());
-        for text in [&self.endpoint, self.principal.as_str(), &self.client_name, &self.client_version] {
-            let kept = cut(text);
-            payload.push(kept.len() as u8);
+        // A principal is never cut: two that begin alike must not become one.
+        let texts = [(&*self.endpoint, MAX_TEXT), (self.principal.as_str(), usize::from(u16::MAX))];
+        let client = [(&*self.client_name, MAX_TEXT), (&*self.client_version, MAX_TEXT)];
+        for (text, cap) in texts.into_iter().chain(client) {
+            let kept = cut(text, cap);
+            payload.extend_from_slice(&(kept.len() as u16).to_be_bytes());
             payload.extend_from_slice(kept.as_bytes());
         }
         key.seal(PURPOSE, &payload)
@@ -59,8 +62,8 @@ impl Facts {
         let ([version, capabilities], rest) = payload.split_first_chunk::<2>()?;
         let (issued, mut rest) = rest.split_at_checked(8)?;
         let mut text = || {
-            let (length, tail) = rest.split_first()?;
-            let (text, tail) = tail.split_at_checked(usize::from(*length))?;
+            let (length, tail) = rest.split_first_chunk::<2>()?;
+            let (text, tail) = tail.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
             rest = tail;
             String::from_utf8(text.to_vec()).ok()
         };
@@ -82,8 +85,8 @@ pub fn seconds(time: SystemTime) -> u64 {
 }
 
 /// The beginning of `text`, cut at a character's boundary.
-fn cut(text: &str) -> &str {
-    let mut end = text.len().min(MAX_TEXT);
+fn cut(text: &str, cap: usize) -> &str {
+    let mut end = text.len().min(cap);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
@@ -115,6 +118,14 @@ mod tests {
         assert_eq!(Facts::open(&id, &key).unwrap().client_name, "ü".repeat(32));
         assert_eq!(Facts::open(&facts().seal(&key), &key), Some(facts()));
         assert_ne!(facts().seal(&key), facts().seal(&key), "two sessions must not share an id");
+    }
+
+    #[test]
+    fn principals_that_begin_alike_do_not_become_one() {
+        let key = SealKey::random();
+        let principal = Principal::named(&format!("oidc:https://issuer.example/{}#1", "x".repeat(300)));
+        let sealed = Facts { principal: principal.clone(), ..facts() }.seal(&key);
+        assert_eq!(Facts::open(&sealed, &key).unwrap().principal, principal);
     }
 
     #[test]

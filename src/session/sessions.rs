@@ -183,6 +183,12 @@ impl Sessions {
         session.lock_questions().clear();
     }
 
+    /// The sessions in memory whose principal is one of these.
+    pub fn opened_by(&self, is_one: impl Fn(&Principal) -> bool) -> Vec<Arc<Session>> {
+        let live = self.0.live.read().unwrap_or_else(PoisonError::into_inner);
+        live.values().filter(|session| is_one(&session.facts.principal)).cloned().collect()
+    }
+
     /// Sessions in memory.
     pub fn count(&self) -> usize {
         self.0.live.read().unwrap_or_else(PoisonError::into_inner).len()

@@ -37,6 +37,7 @@ pub struct Tended {
     link: Link,
     health: Health,
     moved_aside: u32,
+    connections: u64,
 }
 
 /// What a fault has come to.
@@ -56,7 +57,7 @@ pub enum Verdict {
 impl Tended {
     /// A database that has not been opened yet.
     pub fn new(layout: &'static Layout, path: PathBuf) -> Tended {
-        Tended { layout, path, link: Link::Closed, health: Health::Good, moved_aside: 0 }
+        Tended { layout, path, link: Link::Closed, health: Health::Good, moved_aside: 0, connections: 0 }
     }
 
     /// How it is doing.
@@ -85,8 +86,14 @@ impl Tended {
             let path = self.path.clone();
             on_disk("create the database", move || aside::prepare(&path)).await?;
             self.link = Link::Seen(layout::connect(self.layout, &self.path).await?);
+            self.connections += 1;
         }
         Ok(())
+    }
+
+    /// How many connections have been made so far.
+    pub fn connections(&self) -> u64 {
+        self.connections
     }
 
     /// The connection to a file of today's layout.

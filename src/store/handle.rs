@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use super::keys::{KeysVersion, StoredKey};
 use super::owner::{Ask, Owner, Reply};
 use super::rows::{EraVerdict, Revocation, StoredCatalog, Write};
 use super::schema::LAYOUT;
@@ -140,6 +141,38 @@ impl Store {
     /// loaded. [`Store::state`] tells when it can be.
     pub async fn load_revocations(&self, now: SystemTime) -> Result<Vec<Revocation>, Unavailable> {
         self.ask(|reply| Ask::Revocations { now, reply }).await
+    }
+
+    /// All API keys, also those that are void.
+    ///
+    /// # Errors
+    /// If the file cannot be read now. [`Store::state`] tells when it can.
+    pub async fn load_keys(&self) -> Result<Vec<StoredKey>, Unavailable> {
+        self.ask(|reply| Ask::Keys { reply }).await
+    }
+
+    /// Where the keys stand. It costs no look at the disk.
+    ///
+    /// # Errors
+    /// If the file cannot be read now.
+    pub async fn keys_version(&self) -> Result<KeysVersion, Unavailable> {
+        self.ask(|reply| Ask::KeysVersion { reply }).await
+    }
+
+    /// Puts a key on file. Answers whether it was put there: digest and hint must be new.
+    ///
+    /// # Errors
+    /// If the file cannot be written now; the key is then not there.
+    pub async fn add_key(&self, key: StoredKey) -> Result<bool, Unavailable> {
+        self.ask(|reply| Ask::AddKey { key, reply }).await
+    }
+
+    /// Revokes all keys of a name, or the one with this hint. Answers how many those were.
+    ///
+    /// # Errors
+    /// If the file cannot be written now; the keys are then still good.
+    pub async fn revoke_keys(&self, name_or_hint: &str, now: SystemTime) -> Result<u64, Unavailable> {
+        self.ask(|reply| Ask::RevokeKeys { name_or_hint: name_or_hint.to_owned(), now, reply }).await
     }
 
     /// Returns when all that was queued before this call is on file.

@@ -1,7 +1,8 @@
 //! The SQLite file `<data_dir>/trunkline.db`: what a restarted gateway wants to know from before.
 //!
 //! It holds era verdicts (so that a start need not probe), the servers' last known lists (so that the catalog
-//! is complete before every child has started) and the ids of deleted sessions (so that they stay deleted).
+//! is complete before every child has started), the ids of deleted sessions (so that they stay deleted) and API
+//! keys (their digests).
 //!
 //! Promises:
 //! - Nothing here is on a request's way. Writes go into a bounded queue and never wait; when the queue is full
@@ -15,10 +16,11 @@
 //!   damaged by one, but the last transactions may be missing). An unflushed write is usually on file
 //!   within milliseconds.
 //!
-//! It never interprets what it keeps, and never holds a credential: session ids come hashed.
+//! It never interprets what it keeps, and never holds a credential: session ids and API keys come hashed.
 
 mod examine;
 mod handle;
+mod keys;
 mod owner;
 mod rows;
 mod schema;
@@ -27,4 +29,5 @@ mod tests;
 
 pub use examine::examine;
 pub use handle::{Options, State, Store};
+pub use keys::{KEY_DIGEST, KeysVersion, StoredKey};
 pub use rows::{EraVerdict, Revocation, StoredCatalog};

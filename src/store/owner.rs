@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use super::handle::{Drops, Queued, State};
+use super::keys::{AddKey, AllKeys, DataVersion, KeysVersion, RevokeKeys, StoredKey};
 use super::rows::{self, EraVerdict, Question, Revocation, StoredCatalog};
 use super::schema::LAYOUT;
 use crate::sqlite::{Fault, Health, OpenError, Tended, Unavailable, Verdict};
@@ -34,6 +35,10 @@ pub(super) enum Ask {
     Era { key: String, reply: Reply<Option<EraVerdict>> },
     Catalogs { reply: Reply<Vec<StoredCatalog>> },
     Revocations { now: SystemTime, reply: Reply<Vec<Revocation>> },
+    Keys { reply: Reply<Vec<StoredKey>> },
+    KeysVersion { reply: Reply<KeysVersion> },
+    AddKey { key: StoredKey, reply: Reply<bool> },
+    RevokeKeys { name_or_hint: String, now: SystemTime, reply: Reply<u64> },
     Flush { reply: Reply<()> },
     Shutdown { reply: Reply<()> },
 }
@@ -46,6 +51,8 @@ pub(super) struct Owner {
     drops: Arc<Drops>,
     batch: Vec<Queued>,
     prune_due: bool,
+    /// Changes of keys made by this process.
+    key_changes: u64,
 }
 
 enum Next {
@@ -64,7 +71,8 @@ impl Owner {
         drops: Arc<Drops>,
     ) -> Owner {
         let database = Tended::new(&LAYOUT, path);
-        Owner { database, queued, asked, state, drops, batch: Vec::with_capacity(BATCH_LEN), prune_due: true }
+        let batch = Vec::with_capacity(BATCH_LEN);
+        Owner { database, queued, asked, state, drops, batch, prune_due: true, key_changes: 0 }
     }
 
     /// Works until the last handle is gone or one of them says so. `looked` hears whether the file is for us.
@@ -195,6 +203,20 @@ impl Owner {
             Ask::Era { key, reply } => drop(reply.send(self.read(rows::EraOf(key)).await)),
             Ask::Catalogs { reply } => drop(reply.send(self.read(rows::AllCatalogs).await)),
             Ask::Revocations { now, reply } => drop(reply.send(self.read(rows::RevocationsAt(now)).await)),
+            Ask::Keys { reply } => drop(reply.send(self.read(AllKeys).await)),
+            Ask::KeysVersion { reply } => {
+                let data = self.read(DataVersion).await;
+                let (connection, own) = (self.database.connections(), self.key_changes);
+                drop(reply.send(data.map(|data| KeysVersion { connection, data, own })));
+            }
+            Ask::AddKey { key, reply } => {
+                self.key_changes += 1;
+                drop(reply.send(self.read(AddKey(key)).await));
+            }
+            Ask::RevokeKeys { name_or_hint, now, reply } => {
+                self.key_changes += 1;
+                drop(reply.send(self.read(RevokeKeys(name_or_hint, now)).await));
+            }
         }
     }
 

@@ -83,6 +83,7 @@ pub(super) async fn prune(conn: &mut SqliteConnection, now: SystemTime) -> sqlx:
     let stale = to_seconds(now).saturating_sub(HINT_AGE.as_secs().cast_signed());
     sqlx::query("DELETE FROM era WHERE saved_at < ?").bind(stale).execute(&mut *conn).await?;
     sqlx::query("DELETE FROM catalog WHERE saved_at < ?").bind(stale).execute(&mut *conn).await?;
+    super::keys::prune(&mut *conn, now).await?;
     let expired = sqlx::query("DELETE FROM revocation WHERE expires_at <= ?").bind(to_seconds(now));
     Ok(expired.execute(conn).await?.rows_affected())
 }
@@ -147,7 +148,7 @@ fn revocation(row: &SqliteRow) -> sqlx::Result<Revocation> {
 }
 
 /// Whole seconds since 1970, rounded up: a revocation must not end before the id it revokes.
-fn to_seconds(time: SystemTime) -> i64 {
+pub(super) fn to_seconds(time: SystemTime) -> i64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = since.as_secs().saturating_add(u64::from(since.subsec_nanos() > 0));
     i64::try_from(seconds).unwrap_or(i64::MAX)

@@ -206,6 +206,14 @@ metrics_table! {
     HTTP_REJECTIONS = Metric::counter_of(
         "trunkline_http_rejections_total", &["reason"],
         "HTTP exchanges that were refused before they were read as a request, by reason.");
+    /// Exchanges of those who were not let in.
+    AUTH_REFUSALS = Metric::counter_of(
+        "trunkline_auth_refusals_total", &["reason"],
+        "HTTP exchanges whose sender was not let in, by reason (missing, invalid, several, scope, unavailable, limited).");
+    /// Requests that came too often.
+    RATE_LIMITED = Metric::counter_of(
+        "trunkline_rate_limited_total", &["limit"],
+        "Requests that were refused because a limit was reached (total, principal, server, tool).");
     /// Changes that the store lost.
     STORE_DROPPED_WRITES = Metric::counter_of(
         "trunkline_store_dropped_writes_total", &[],

@@ -10,7 +10,7 @@ const FLOORS: [&[&str]; 13] = [
     &["base", "platform"],
     &["protocol", "config", "sqlite"],
     &["store", "telemetry"],
-    &["upstream", "activity"],
+    &["upstream", "activity", "guard"],
     &["supervisor"],
     &["catalog", "enhance"],
     &["router"],

@@ -18,7 +18,7 @@ async fn started() -> (Backend, Gateway) {
     let ollama = Backend::ollama(0).await;
     let config = service("o", &ollama.url)
         + "health = \"/api/version\"\nheaders = { Authorization = \"Bearer configured\", X-Own = \"1\" }\n";
-    let gateway = Gateway::start(&config).await;
+    let gateway = Gateway::start(&("[auth]\nanonymous = \"always\"\n".to_owned() + &config)).await;
     (ollama, gateway)
 }
 

@@ -143,6 +143,7 @@ pub(super) const ROWS: &[KeyDoc] = &[
         Inherited,
         "Of which calls the messages are kept in the activity log.",
     ),
+    key("servers.*.rate", Rate, Value("none"), "Requests to the server, by everybody together."),
     key("servers.*.tools.allow", List, Value("[]"), "Patterns of the tools to offer; empty means all."),
     key(
         "servers.*.tools.deny",
@@ -156,4 +157,5 @@ pub(super) const ROWS: &[KeyDoc] = &[
         Nothing,
         "How long a call of the tools of this pattern may take.",
     ),
+    key("servers.*.tools.rates.*", Rate, Nothing, "How often each tool of this pattern may be called."),
 ];

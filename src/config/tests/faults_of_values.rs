@@ -119,7 +119,7 @@ help: write an IP address and a port, such as \"127.0.0.1:8080\" or \"[::1]:8080
 }
 
 #[test]
-fn an_address_that_others_reach_is_refused_with_the_two_cures() {
+fn an_address_that_others_reach_is_refused_with_the_cures() {
     let file = "\
 [gateway]
 listen = \"0.0.0.0:8080\"
@@ -132,7 +132,7 @@ error: `gateway.listen` is \"0.0.0.0:8080\", which others can reach, and no auth
   |
 2 | listen = \"0.0.0.0:8080\"
   |          ^^^^^^^^^^^^^^
-help: listen on \"127.0.0.1:8080\", or, behind something that asks who is calling, set gateway.allow_unauthenticated = true
+help: set auth.anonymous = \"never\" and make a key for each caller with `trunkline key new NAME`, or listen on \"127.0.0.1:8080\", or, behind something that asks who is calling, set gateway.allow_unauthenticated = true
 
 1 fault in the configuration"
     );

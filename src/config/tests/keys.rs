@@ -4,7 +4,9 @@ use http::HeaderName;
 
 use crate::base::Secret;
 
-use super::super::{Config, EnhanceRule, KeyDefault, KeyDoc, Kind, Transport, keys};
+use super::super::{
+    Config, EnhanceRule, KeyDefault, KeyDoc, Kind, Pattern, PolicyRule, Rate, Transport, keys,
+};
 use super::given;
 
 /// What a key is set to, what is then read, and what that must be.
@@ -18,6 +20,11 @@ macro_rules! of_gateway {
 }
 macro_rules! of_activity {
     ($($field:tt)+) => { |config| format!("{:?}", config.activity.$($field)+) };
+}
+macro_rules! of_limits {
+    ($field:ident) => {
+        |config| show_rate(config.limits.$field)
+    };
 }
 macro_rules! of_child {
     ($($field:tt)+) => { |config| format!("{:?}", config.servers[0].$($field)+) };
@@ -49,6 +56,18 @@ fn debug(value: &impl std::fmt::Debug) -> String {
 
 fn of_client(config: &Config, show: fn(&EnhanceRule) -> String) -> String {
     config.enhance.clients.first().map(|(_, rule)| show(rule)).unwrap_or_default()
+}
+
+fn of_rule(config: &Config, show: impl Fn(&PolicyRule) -> String) -> String {
+    config.policy.rules.first().map(show).unwrap_or_default()
+}
+
+fn show_patterns(patterns: &[Pattern]) -> String {
+    patterns.iter().map(Pattern::to_string).collect()
+}
+
+fn show_rate(rate: Option<Rate>) -> String {
+    rate.map_or("none".to_owned(), |rate| rate.to_string())
 }
 
 fn show_env(pairs: &[(String, Secret)]) -> String {
@@ -103,6 +122,31 @@ const ROWS: &[Row] = &[
     ("metrics.tools", "5", |config| format!("{:?}", config.metrics.tools), "5"),
     ("admin.enabled", "false", |config| format!("{:?}", config.admin.enabled), "false"),
     ("admin.listen", "\"[::1]:7001\"", |config| format!("{:?}", config.admin.listen), "Some([::1]:7001)"),
+    ("auth.anonymous", "\"never\"", |config| format!("{:?}", config.auth.anonymous), "Never"),
+    (
+        "auth.required_scopes",
+        "[\"mcp:use\"]",
+        |config| format!("{:?}", config.auth.required_scopes),
+        "[\"mcp:use\"]",
+    ),
+    ("limits.total", "\"500/s burst 1000\"", of_limits!(total), "500/s burst 1000"),
+    ("limits.principal", "\"100/s\"", of_limits!(principal), "100/s"),
+    ("limits.failed_logins", "\"1/h\"", of_limits!(failed_logins), "1/h"),
+    ("policy.default", "\"deny\"", |config| format!("allow {}", config.policy.default_allow), "allow false"),
+    (
+        "policy.rules.r.principals",
+        "[\"key:a\"]\npolicy.rules.r.deny = [\"a/*\"]",
+        |c| of_rule(c, |r| debug(&r.principals)),
+        "[\"key:a\"]",
+    ),
+    (
+        "policy.rules.r.scopes",
+        "[\"read\"]\npolicy.rules.r.deny = [\"a/*\"]",
+        |c| of_rule(c, |r| debug(&r.scopes)),
+        "[\"read\"]",
+    ),
+    ("policy.rules.r.allow", "[\"a/*\"]", |c| of_rule(c, |r| show_patterns(&r.allow)), "a/*"),
+    ("policy.rules.r.deny", "[\"tool:a/*\"]", |c| of_rule(c, |r| show_patterns(&r.deny)), "tool:a/*"),
     ("defaults.protocol", "\"modern\"", of_child!(protocol), "Modern"),
     ("defaults.call_timeout", "\"1m\"", of_child!(call_timeout), "60s"),
     ("defaults.max_call_time", "\"1m\"", of_child!(max_call_time), "60s"),
@@ -183,6 +227,13 @@ const ROWS: &[Row] = &[
     ("servers.a.max_links", "5", of_child!(links.max), "5"),
     ("servers.a.link_idle", "\"1m\"", of_child!(links.idle), "60s"),
     ("servers.a.answer_timeout", "\"1m\"", of_child!(links.answer_timeout), "60s"),
+    ("servers.a.rate", "\"5/s\"", |config| show_rate(config.servers[0].rate), "5/s"),
+    (
+        "servers.a.tools.rates.get_a",
+        "\"1/m burst 2\"",
+        |config| show_rate(config.servers[0].tools.rates.first().map(|(_, rate)| *rate)),
+        "1/m burst 2",
+    ),
     ("servers.a.tools.allow", "[\"get_*\"]", of_child!(tools.allow), "[\"get_*\"]"),
     ("servers.a.tools.deny", "[\"rm\"]", of_child!(tools.deny), "[\"rm\"]"),
     ("gateway.max_service_connections", "5", of_gateway!(max_service_connections), "5"),

@@ -6,12 +6,12 @@ use axum::extract::{Extension, Path, State};
 use crate::protocol::{Params, params, skim};
 use crate::router::{Entry, Work};
 
-use super::super::caller::Caller;
 use super::failure::Failure;
 use super::orders::Order;
 use super::servers::millis;
 use super::shape::{Call, Calls, Done};
 use super::state::{Api, number};
+use crate::guard::Caller;
 
 /// All of them, the oldest first. There are never more than `gateway.max_in_flight`.
 pub async fn list(State(api): State<Api>) -> Json<Calls> {

@@ -7,9 +7,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::warn;
 
-use super::super::caller::Caller;
 use super::failure::Failure;
 use super::state::Api;
+use crate::guard::Caller;
 
 /// A header that no web page can send without asking first, for programs that have no JSON to send.
 pub const INTENT: HeaderName = HeaderName::from_static("x-trunkline");
@@ -32,7 +32,8 @@ fn check(api: &Api, caller: Option<&Caller>, request: &Request) -> Result<(), Fa
     let headers = request.headers();
     if !caller.is_some_and(Caller::may_administer) {
         return Err(Failure::forbidden(
-            "the gateway is administered from the machine that it runs on, and not through a proxy",
+            "the gateway is administered with a credential that has the scope `admin`, or from the machine that it runs on, and \
+             not through a proxy",
         ));
     }
     from_no_page(api, headers)?;

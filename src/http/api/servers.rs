@@ -10,11 +10,11 @@ use crate::config::Transport;
 use crate::supervisor::{ListState, PooledLink, ServerHandle, State as ServerState};
 use crate::upstream::ListKind;
 
-use super::super::caller::Caller;
 use super::failure::Failure;
 use super::orders::{Act, Order};
 use super::shape::{Done, Link, List, Server, ServerDetail, Servers};
 use super::state::Api;
+use crate::guard::Caller;
 
 /// All of them.
 pub async fn list(State(api): State<Api>) -> Json<Servers> {

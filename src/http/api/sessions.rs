@@ -5,12 +5,12 @@ use axum::extract::{Extension, Path, State};
 
 use crate::session::{OpenStream, SessionFacts};
 
-use super::super::caller::Caller;
 use super::calls::path;
 use super::failure::Failure;
 use super::orders::Order;
 use super::shape::{Done, Session, Sessions, Stream, Streams};
 use super::state::{Api, number};
+use crate::guard::Caller;
 
 /// Sessions, and streams, that one answer shows.
 const SHOWN: usize = 1_000;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::base::{Error, ErrorKind, Principal};
+use crate::config::{Hints, ItemKind};
 use crate::protocol::skim;
 use crate::router::{Visit, Work};
 use crate::supervisor::{BoxError, ServiceHandle};
@@ -17,6 +18,7 @@ use crate::supervisor::{BoxError, ServiceHandle};
 use super::super::body::FrontBody;
 use super::super::front::Front;
 use super::super::reply::{self, FrontResponse};
+use super::super::who::Who;
 use super::headers::{to_client, to_service};
 
 /// Where services are.
@@ -25,18 +27,24 @@ const SERVICES: &str = "/services/";
 /// Answers what lies below `/services/`; `None` for any other path.
 pub async fn forward(
     front: &Arc<Front>,
+    who: &Who,
     request: Request<Incoming>,
 ) -> Result<FrontResponse, Request<Incoming>> {
     let Some(rest) = request.uri().path().strip_prefix(SERVICES) else { return Err(request) };
     let name = rest.split('/').next().unwrap_or_default();
-    let Some(service) = front.services.get(name) else {
-        let known: Vec<String> =
-            front.services.all().iter().map(|service| format!("{SERVICES}{}", service.name())).collect();
+    let may_use = |name: &str| who.access.allows(ItemKind::Service, name, "", Hints::UNKNOWN);
+    let Some(service) = front.services.get(name).filter(|_| may_use(name)) else {
+        let all = front.services.all();
+        let services = all.iter().filter(|service| may_use(service.name().as_str()));
+        let known: Vec<String> = services.map(|service| format!("{SERVICES}{}", service.name())).collect();
         let known = if known.is_empty() { "none is configured".to_owned() } else { known.join(", ") };
         let text = format!("there is no service at {SERVICES}{name}; {known}");
         return Ok(refusal(&Error::new(ErrorKind::InvalidRequest, text), StatusCode::NOT_FOUND));
     };
-    Ok(match exchange(front, &service, request).await {
+    if let Err(wait) = front.limits.request(&who.principal) {
+        return Ok(refusal(&wait.into(), StatusCode::TOO_MANY_REQUESTS));
+    }
+    Ok(match exchange(front, &service, &who.principal, request).await {
         Ok(response) => response,
         Err(error) => {
             debug!(service = %service.name(), %error, "refused");
@@ -48,6 +56,7 @@ pub async fn forward(
 async fn exchange(
     front: &Arc<Front>,
     service: &ServiceHandle,
+    principal: &Principal,
     request: Request<Incoming>,
 ) -> Result<FrontResponse, Error> {
     // A tunnel is not what a service is for, and a trace would show what we add.
@@ -61,7 +70,7 @@ async fn exchange(
     }
     let visit = || Visit {
         since: Instant::now(),
-        principal: Principal::anonymous(),
+        principal: principal.clone(),
         work: Work::Service { name: service.name().clone(), method: request.method().clone() },
     };
     let place = front.router.gate().enter(visit).ok_or_else(|| {
@@ -99,13 +108,17 @@ async fn exchange(
 }
 
 /// A refusal of ours: what a program branches on, a sentence for people, and when to try again.
-fn refusal(error: &Error, status: StatusCode) -> FrontResponse {
+pub fn refusal(error: &Error, status: StatusCode) -> FrontResponse {
     let retry = error.data.as_deref().and_then(|data| skim::field_text(data, "retry_after"));
     let more = retry.map(|seconds| format!(r#","retry_after":{seconds}"#)).unwrap_or_default();
     let body =
         format!("{{\"error\":\"{}\",\"message\":{}{more}}}\n", error.kind, skim::quote(&error.message));
     let mut response = reply::json(status.as_u16(), body.into());
-    if let Some(Ok(seconds)) = retry.map(HeaderValue::from_str) {
+    let seconds = match error.retry_after {
+        Some(wait) => Some(reply::whole_seconds(wait)),
+        None => retry.and_then(|seconds| HeaderValue::from_str(seconds).ok()),
+    };
+    if let Some(seconds) = seconds {
         response.headers_mut().insert(RETRY_AFTER, seconds);
     }
     response

@@ -6,4 +6,4 @@
 mod forward;
 mod headers;
 
-pub use forward::forward;
+pub use forward::{forward, refusal};

@@ -74,9 +74,9 @@ async fn a_newer_database_is_refused_by_both_versions_and_left_alone() {
     run(folder.path(), "PRAGMA user_version = 99").await;
     let before = fs::read(file(folder.path())).unwrap();
     let error = Store::open(Options { data_dir: folder.path().to_owned() }).await.err().unwrap();
-    assert_eq!(error, OpenError::Newer { path: file(folder.path()), found: 99, known: 1 });
+    assert_eq!(error, OpenError::Newer { path: file(folder.path()), found: 99, known: 2 });
     let words = error.to_string();
-    assert!(words.contains("version 99") && words.contains("up to 1"), "{words}");
+    assert!(words.contains("version 99") && words.contains("up to 2"), "{words}");
     assert_eq!(fs::read(file(folder.path())).unwrap(), before);
     assert!(aside(folder.path()).is_empty());
 }

@@ -103,6 +103,9 @@ pub enum Broken {
     /// Nothing came for so long.
     #[error("the service sent nothing for {0:?} (idle_timeout)")]
     Silent(Duration),
+    /// Whoever asked for it has lost the right to.
+    #[error("the caller's credential is no longer good")]
+    Withdrawn,
 }
 
 impl Answer {

@@ -4,6 +4,7 @@
 pub mod backend;
 pub mod clients;
 pub mod gateway;
+pub mod keys;
 pub mod pipe;
 pub mod processes;
 pub mod schema;
@@ -21,6 +22,7 @@ pub use clients::{Counter, Legacy, Modern, code_of, message_of, stats, text_of};
 pub use gateway::Gateway;
 pub use pipe::Pipe;
 pub use servers::{conformance, demo, over_http, recorded, scripted, section, service, shell};
+pub use stub::Stub;
 pub use wire::{Event, Fields, Open, Reply};
 
 /// A condition that is not true after this is taken to be false. Generous: the machine may be busy.
