@@ -4,7 +4,7 @@ use crate::base::Era;
 use crate::protocol::skim;
 use crate::upstream::Peer;
 
-use super::build::Source;
+use super::source::Source;
 
 /// The extension by which modern servers have tasks.
 const TASKS: &str = "io.modelcontextprotocol/tasks";

@@ -7,8 +7,10 @@
 
 mod build;
 mod capabilities;
+mod introduction;
 mod naming;
 mod snapshot;
+mod source;
 mod template;
 mod view;
 

@@ -15,7 +15,8 @@ use crate::guard::{Access, Class};
 use crate::supervisor::{Fleet, Offer};
 use crate::upstream::ListKind;
 
-use super::build::{Naming, Remark, Source, build};
+use super::build::{Naming, Remark, build};
+use super::source::Source;
 use super::view::View;
 
 /// Everything that the fleet offers, at one moment.

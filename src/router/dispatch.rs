@@ -7,14 +7,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::activity::ActivityLog;
-use crate::base::{Era, Error, ErrorKind, Level, SealKey, ServerName, Version};
-use crate::catalog::{CatalogHandle, Introduction, View};
+use crate::base::{Era, Error, ErrorKind, SealKey, ServerName};
+use crate::catalog::CatalogHandle;
 use crate::guard::{Access, Limits};
-use crate::protocol::params::key;
-use crate::protocol::{Message, Params, method, params};
+use crate::protocol::{Message, Params, method};
 use crate::supervisor::{Caller, Fleet, ServerHandle, Subscription};
 use crate::telemetry::{Outcome, RequestMetrics, ToolMetrics};
-use crate::upstream::ListKind;
 
 use super::answer::Answer;
 use super::call::ClientCall;
@@ -30,7 +28,6 @@ use super::resolve::{self, Target};
 use super::sending::{self, Forwarded};
 use super::state;
 use super::task::Tasks;
-use super::tasklist;
 
 /// What the gateway's own answers are counted under.
 const OWN_METRICS: &str = "trunkline";
@@ -40,11 +37,11 @@ const OWN_METRICS: &str = "trunkline";
 pub struct Router(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
-    fleet: Fleet,
+    pub(super) fleet: Fleet,
     pub(super) catalog: CatalogHandle,
     pub(super) gate: Gate,
     pub(super) parked: Parked,
-    limits: Limits,
+    pub(super) limits: Limits,
     pub(super) tools: ToolMetrics,
     pub(super) own: RequestMetrics,
     pub(super) key: SealKey,
@@ -194,22 +191,6 @@ impl Router {
         }
     }
 
-    /// `initialize` for a legacy client: the result, JSON text.
-    pub async fn introduce(
-        &self,
-        endpoint: &Endpoint,
-        access: &Access,
-        version: Version,
-    ) -> Result<String, Error> {
-        let view = self.view_when_known(endpoint, access).await?;
-        let intro = view.introduction();
-        let instructions = instructions(intro);
-        Ok(format!(
-            r#"{{"protocolVersion":"{version}","capabilities":{},"serverInfo":{}{instructions}}}"#,
-            intro.legacy, intro.server_info
-        ))
-    }
-
     /// Passes on what a client announces: that its roots have changed, to the servers that have been told of its roots;
     /// anything else at a server's own endpoint, if it is nothing that ends here. A server that is not up misses it, as it
     /// would on any connection that is not there.
@@ -253,77 +234,6 @@ impl Router {
             Endpoint::Merged => resolve::owned(uri.into(), &self.0.catalog, access)?,
         };
         own::subscribe(target, caller).await
-    }
-
-    /// What is answered from snapshots, without a server; `None` for everything else.
-    async fn answer_here(&self, request: &Request) -> Option<Result<Vec<u8>, Error>> {
-        let method = request.message.method();
-        if let Some(kind) = ListKind::ALL.into_iter().find(|kind| kind.method() == method) {
-            return Some(self.list(request, kind).await);
-        }
-        match (method, request.era) {
-            (method::PING, Era::Legacy) => Some(Ok(b"{}".to_vec())),
-            (method::DISCOVER, Era::Modern) => Some(Ok(self.discover(&request.endpoint, &request.access))),
-            (method::SET_LEVEL, Era::Legacy) => Some(self.set_level(request)),
-            (method::TASKS_LIST, Era::Legacy) if tasklist::is_empty(request, &self.0.fleet) => {
-                Some(Ok(br#"{"tasks":[]}"#.to_vec()))
-            }
-            (method::DISCOVER, Era::Legacy) => Some(Err(resolve::unknown_method(method))),
-            (removed, Era::Modern) if method::REMOVED_IN_MODERN.contains(&removed) => {
-                Some(Err(resolve::unknown_method(method)))
-            }
-            _ => None,
-        }
-    }
-
-    async fn list(&self, request: &Request, kind: ListKind) -> Result<Vec<u8>, Error> {
-        if request.params.cursor.is_some() {
-            return Err(Error::new(
-                ErrorKind::InvalidParams,
-                "the cursor is not one of ours: lists come in one page",
-            ));
-        }
-        match &request.endpoint {
-            Endpoint::Merged => self.0.fleet.servers().iter().for_each(ServerHandle::lists_used),
-            Endpoint::Server(server) => {
-                if let Some(view) = own::view(server, &request.caller(), &request.access).await {
-                    return Ok(view.list(kind, request.era));
-                }
-                server.lists_used();
-            }
-        }
-        Ok(self.view(&request.endpoint, &request.access).list(kind, request.era))
-    }
-
-    fn discover(&self, endpoint: &Endpoint, access: &Access) -> Vec<u8> {
-        let view = self.view(endpoint, access);
-        let intro = view.introduction();
-        format!(
-            r#"{{"resultType":"complete","supportedVersions":["{}"],"capabilities":{}{},"ttlMs":{},"cacheScope":"{}","_meta":{{"{}":{}}}}}"#,
-            Version::LATEST_MODERN,
-            intro.modern,
-            instructions(intro),
-            view.ttl_ms(),
-            if intro.public { "public" } else { "private" },
-            key::SERVER_INFO,
-            intro.server_info,
-        )
-        .into_bytes()
-    }
-
-    /// The session has noted the level already; the servers hear the lowest that anybody wants.
-    fn set_level(&self, request: &Request) -> Result<Vec<u8>, Error> {
-        let level =
-            params::string_at(&request.message, &request.params.level).and_then(|name| Level::parse(&name));
-        let level = level.ok_or_else(|| {
-            let known: Vec<&str> = Level::ALL.iter().map(|level| level.as_str()).collect();
-            Error::new(ErrorKind::InvalidParams, format!("params.level must be one of {}", known.join(", ")))
-        })?;
-        match &request.endpoint {
-            Endpoint::Merged => self.0.fleet.servers().iter().for_each(|server| server.want_log_level(level)),
-            Endpoint::Server(server) => server.want_log_level(level),
-        }
-        Ok(b"{}".to_vec())
     }
 
     /// Sends a request on, or finds the parked call that it goes on with. Whom it is for stands in `found` as soon as it is
@@ -388,26 +298,6 @@ impl Router {
             found.take().ok_or_else(|| Error::new(ErrorKind::Internal, "a call was sent nowhere"))?;
         Ok(Way::Sent(Box::new(Forwarded { target, sent, round, read, place })))
     }
-
-    fn view(&self, endpoint: &Endpoint, access: &Access) -> Arc<View> {
-        let current = self.0.catalog.seen_by(access);
-        match endpoint {
-            Endpoint::Merged => Arc::clone(&current.merged),
-            Endpoint::Server(server) => current.servers.get(server.name()).cloned().unwrap_or_default(),
-        }
-    }
-
-    /// The view of an endpoint that speaks for its server has to know the server: a server that has never been seen
-    /// is waited for.
-    async fn view_when_known(&self, endpoint: &Endpoint, access: &Access) -> Result<Arc<View>, Error> {
-        if let Endpoint::Server(server) = endpoint {
-            if server.offer().peer.is_none() {
-                server.wait_until_live(0).await?;
-            }
-            self.0.catalog.settled().await;
-        }
-        Ok(self.view(endpoint, access))
-    }
 }
 
 /// What has become of a request for a server.
@@ -417,8 +307,4 @@ enum Way {
     Sent(Box<Forwarded>),
     /// The server has answered it before; the result, JSON text.
     Known(Vec<u8>),
-}
-
-fn instructions(intro: &Introduction) -> String {
-    intro.instructions.as_ref().map(|text| format!(r#","instructions":{text}"#)).unwrap_or_default()
 }

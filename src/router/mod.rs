@@ -11,6 +11,7 @@ mod dialog;
 mod dispatch;
 mod entering;
 mod finish;
+mod here;
 mod limit;
 mod own;
 mod parked;
