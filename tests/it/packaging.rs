@@ -95,3 +95,14 @@ async fn the_debian_package_has_the_files_that_make_installs() {
     }
     assert_eq!(packaged, installed);
 }
+
+#[test]
+fn the_configuration_that_the_image_is_tried_with_has_no_faults() {
+    let check = Command::new(PROGRAM)
+        .args(["check", "--config", "docker/gateway.toml"])
+        .env("TRUNKLINE_GATEWAY__LISTEN", "0.0.0.0:6270")
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
+}

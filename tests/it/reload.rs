@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::support::gateway::command;
 use crate::support::processes::{alive, marked, none_left, unique_name};
 use crate::support::{
     Backend, Gateway, Legacy, Modern, eventually, scripted, service, text_of, wire, within,
@@ -202,6 +203,20 @@ async fn limits_and_names_hold_at_once_and_what_cannot_is_named() {
     assert!(!line.contains("wait for a restart"), "what was taken back waits for nothing: {line}");
     let page = gateway.get("/healthz", &[("origin", "https://app.example")]).await;
     assert_eq!(page.status, 403);
+}
+
+#[tokio::test]
+async fn the_level_of_the_log_changes_under_way() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let quiet = format!("[gateway.log]\nfilter = \"warn\"\n{}", scripted("a", &[]));
+    let mut command = command(folder.path(), &quiet, "127.0.0.1:0");
+    // What the tests else say of the log is stronger than the file.
+    command.env_remove("TRUNKLINE_GATEWAY__LOG__FILTER");
+    let gateway = Gateway::spawned(command, folder).await;
+    gateway.ready().await;
+    assert!(!gateway.log().contains("INFO"), "{}", gateway.log());
+    let line = reload(&gateway, &quiet.replace("warn", "info")).await;
+    assert!(line.contains("settings changed: gateway.log.filter"), "{line}");
 }
 
 #[tokio::test]
