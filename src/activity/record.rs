@@ -48,7 +48,7 @@ pub struct Record {
     pub code: Option<i64>,
     /// What the breaker did: `closed`, `half_open` (let through to try) or `open` (refused).
     pub breaker: Option<String>,
-    /// Who ended it early: `client`, `disconnect`, `deadline` or `gateway`.
+    /// Who ended it early: `client`, `disconnect`, `deadline`, `administrator` or `gateway`.
     pub cancelled_by: Option<String>,
     /// Microseconds until it was sent on.
     pub queue_us: i64,

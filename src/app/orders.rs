@@ -2,6 +2,7 @@
 
 use tracing::info;
 
+use crate::activity;
 use crate::http::api::{Act, Failure, Order, OrderBook, Placed};
 use crate::router::Router;
 use crate::session::{Hub, Sessions};
@@ -9,6 +10,7 @@ use crate::session::{Hub, Sessions};
 use super::reload::Reloader;
 
 /// What orders act on.
+#[derive(Clone)]
 pub struct Hands {
     /// Requests under way, and the fleet.
     pub router: Router,
@@ -22,8 +24,18 @@ pub struct Hands {
 
 /// Serves orders until nobody can place any more.
 pub async fn serve(hands: Hands, mut book: OrderBook) {
-    while let Some(Placed { order, principal, answer }) = book.recv().await {
-        let done = hands.carry_out(&order).await;
+    while let Some(placed) = book.recv().await {
+        match placed.order {
+            // The one that takes its time; the others do not wait for it.
+            Order::EraseActivity(_) => drop(tokio::spawn(hands.clone().execute(placed))),
+            _ => hands.clone().execute(placed).await,
+        }
+    }
+}
+
+impl Hands {
+    async fn execute(self, Placed { order, principal, answer }: Placed) {
+        let done = self.carry_out(&order).await;
         match &done {
             Ok(done) => info!(target: "audit", %principal, ?order, "{done}"),
             Err(failure) => info!(target: "audit", %principal, ?order, "not done: {}", failure.message()),
@@ -31,9 +43,7 @@ pub async fn serve(hands: Hands, mut book: OrderBook) {
         // Whoever gave the order may have gone.
         let _ = answer.send(done);
     }
-}
 
-impl Hands {
     async fn carry_out(&self, order: &Order) -> Result<String, Failure> {
         match order {
             Order::Server { name, act } => self.server(name, *act).await,
@@ -61,6 +71,17 @@ impl Hands {
                     Err(Failure::conflict(text))
                 }
             },
+            Order::EraseActivity(whose) => {
+                let log = self.router.activity();
+                let path =
+                    log.path().ok_or_else(|| Failure::not_found("the gateway keeps no activity log"))?;
+                // What is still on its way to the file is theirs as well.
+                let _ = log.flush().await;
+                match activity::erase(path, whose).await {
+                    Ok(rows) => Ok(format!("{rows} rows of '{whose}' are erased")),
+                    Err(error) => Err(Failure::conflict(error.to_string())),
+                }
+            }
             Order::ClearCaches => {
                 for server in self.router.fleet().servers().iter() {
                     server.reread();

@@ -11,6 +11,7 @@
 mod support;
 
 mod activity;
+mod activity_api;
 mod admin;
 mod batches;
 mod browser;
@@ -45,6 +46,7 @@ mod rest;
 mod resume;
 mod rmcp_client;
 mod rmcp_server;
+mod secrets;
 mod service;
 mod services;
 mod services_faults;

@@ -135,9 +135,11 @@ async fn a_state_is_good_once_for_its_own_request_and_the_tool_is_not_run_again(
 #[tokio::test]
 async fn a_state_of_another_run_of_the_gateway_is_refused_and_nothing_runs() {
     let config = isolated("principal");
-    let gateway = Gateway::start(&config).await;
+    let mut gateway = Gateway::start(&config).await;
     let mut call = Conversation::new(&gateway, json!({ "text": "x" }));
     let asked = call.begin().await;
+    gateway.signal(rustix::process::Signal::KILL);
+    gateway.ended().await;
     let again = Gateway::launch_again(&gateway, &config, 0).await;
     again.ready().await;
     let mut call = Conversation { client: Modern::new(&again, "/mcp"), ..call };

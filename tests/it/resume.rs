@@ -90,7 +90,7 @@ async fn what_is_not_held_any_more_is_said_in_an_answer_to_the_call() {
     let none = "[gateway.replay]\nmemory = \"0\"\n";
     for replay in [short, none] {
         let config = replay.to_owned() + &scripted("s", &[]);
-        let gateway = Gateway::start(&config).await;
+        let mut gateway = Gateway::start(&config).await;
         let client = Legacy::open(&gateway, "/mcp").await;
         let mut open = client.post(stream(&json!("x"), 1, 50)).await;
         let (id, _) = message(&mut open).await;
@@ -104,6 +104,8 @@ async fn what_is_not_held_any_more_is_said_in_an_answer_to_the_call() {
         assert_eq!((&answer["id"], code_of(&answer)), (&json!("x"), -31504));
         assert!(message_of(&answer).contains("gateway.replay"), "{answer}");
         // Nor does another process know anything of it.
+        gateway.signal(rustix::process::Signal::KILL);
+        gateway.ended().await;
         let again = Gateway::launch_again(&gateway, &config, 0).await;
         let answers = rest(client.at(&again).resume(&id).await).await;
         assert_eq!((answers.len(), &answers[0]["id"], code_of(&answers[0])), (1, &json!("x"), -31504));

@@ -1,8 +1,5 @@
 //! The event stream: what changes, as it changes.
 
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::Body;
@@ -10,7 +7,6 @@ use axum::extract::State;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http_body::Frame;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::MissedTickBehavior;
 
@@ -20,7 +16,7 @@ use crate::session::KEEP_ALIVE_EVERY;
 use crate::supervisor::{ServerChange, ServerEvent};
 
 use super::failure::Failure;
-use super::feed::{LISTENERS, Place};
+use super::feed::{LISTENERS, Stream};
 use super::servers::millis;
 use super::shape::Event;
 use super::state::Api;
@@ -42,7 +38,7 @@ pub async fn events(State(api): State<Api>) -> Result<Response, Failure> {
     }
     let stop = api.0.parts.stop.clone();
     tokio::spawn(async move { stop.run_until_cancelled(follow(servers, catalog, told)).await });
-    let body = Body::new(Stream { telling, _place: place });
+    let body = Body::new(Stream::new(telling, place));
     let headers = [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-cache")];
     Ok((headers, body).into_response())
 }
@@ -135,22 +131,4 @@ fn written(event: &Event) -> Bytes {
     // A struct of texts and numbers can always be written.
     let text = serde_json::to_vec(event).unwrap_or_default();
     sse::event(None, &[&text])
-}
-
-/// The body of the stream.
-struct Stream {
-    telling: mpsc::Receiver<Bytes>,
-    _place: Place,
-}
-
-impl http_body::Body for Stream {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.telling.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
-    }
 }

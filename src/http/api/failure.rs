@@ -20,6 +20,11 @@ impl Failure {
         Failure { status: StatusCode::NOT_FOUND, code: "not_found", message: message.into() }
     }
 
+    /// It makes no sense as it is.
+    pub fn invalid(message: impl Into<String>) -> Failure {
+        Failure { status: StatusCode::BAD_REQUEST, code: "invalid", message: message.into() }
+    }
+
     /// It cannot be done as things are.
     pub fn conflict(message: impl Into<String>) -> Failure {
         Failure { status: StatusCode::CONFLICT, code: "conflict", message: message.into() }

@@ -5,6 +5,7 @@
 //! reaches upward. The interface promises that nobody uses it who may not administer the gateway, that no web page can
 //! drive it, that no answer shows a credential, and that `openapi.json` says what it does.
 
+mod activity;
 mod calls;
 mod catalog;
 mod config;
@@ -14,6 +15,7 @@ mod feed;
 mod gate;
 mod openapi;
 mod orders;
+mod query;
 mod routes;
 mod servers;
 mod sessions;

@@ -24,6 +24,8 @@ pub enum Order {
     CloseSession(String),
     /// End an event stream.
     CloseStream(u64),
+    /// Take the rows of one principal out of the activity log.
+    EraseActivity(String),
     /// Forget what is cached.
     ClearCaches,
     /// Read the configuration again and take it over.
@@ -84,8 +86,10 @@ pub type OrderBook = mpsc::Receiver<Placed>;
 
 /// Orders that may wait. People give them one by one; a program that gives more at once is told to slow down.
 const WAITING: usize = 64;
-/// How long an order may take. All are words passed on, none waits for what comes of it.
+/// How long an order may take. Most are words passed on that wait for nothing.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long rows are erased while somebody waits; a hundred thousand take some seconds.
+const ERASING: Duration = Duration::from_secs(60);
 
 impl Orders {
     /// The two ends of the channel.
@@ -98,8 +102,9 @@ impl Orders {
     pub async fn place(&self, order: Order, principal: Principal) -> Result<String, Failure> {
         let (answer, answered) = oneshot::channel();
         let busy = || Failure::busy("the gateway has too many orders before this one; try again");
+        let patience = if matches!(order, Order::EraseActivity(_)) { ERASING } else { PATIENCE };
         self.0.try_send(Placed { order, principal, answer }).map_err(|_| busy())?;
-        match tokio::time::timeout(PATIENCE, answered).await {
+        match tokio::time::timeout(patience, answered).await {
             Ok(Ok(done)) => done,
             _ => Err(Failure::busy("the gateway did not say what came of the order")),
         }

@@ -6,7 +6,7 @@ use axum::{Router as Pages, http::Uri};
 
 use super::failure::Failure;
 use super::state::Api;
-use super::{calls, catalog, config, events, gate, openapi, servers, sessions, status};
+use super::{activity, calls, catalog, config, events, gate, openapi, servers, sessions, status};
 
 /// What stands before every path of the interface.
 pub const PREFIX: &str = "/api/v1";
@@ -41,6 +41,10 @@ pub(super) fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Api>)> {
         ("get", "/streams", get(sessions::streams)),
         ("delete", "/streams/{id}", delete(sessions::close_stream)),
         ("get", "/catalog", get(catalog::catalog)),
+        ("get", "/activity", get(activity::page)),
+        ("delete", "/activity", delete(activity::erase)),
+        ("get", "/activity/stats", get(activity::stats)),
+        ("get", "/activity/export", get(activity::export)),
         ("post", "/cache/clear", post(config::clear_caches)),
         ("get", "/config", get(config::config)),
         ("post", "/reload", post(config::reload)),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +13,7 @@ use crate::session::{Hub, Sessions};
 use crate::supervisor::{Fleet, ServerHandle, Services};
 
 use super::super::origin::OriginRules;
+use super::activity::READERS;
 use super::failure::Failure;
 use super::feed::Feed;
 use super::orders::Orders;
@@ -46,13 +47,16 @@ pub struct Api(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub parts: ApiParts,
     pub feed: Feed,
+    /// Places of those who read the activity log.
+    pub readers: Arc<Semaphore>,
     pub started: Instant,
 }
 
 impl Api {
     /// The interface to these.
     pub fn new(parts: ApiParts) -> Api {
-        Api(Arc::new(Inner { feed: Feed::default(), started: Instant::now(), parts }))
+        let readers = Arc::new(Semaphore::new(READERS));
+        Api(Arc::new(Inner { feed: Feed::default(), readers, started: Instant::now(), parts }))
     }
 
     pub(super) fn fleet(&self) -> &Fleet {
