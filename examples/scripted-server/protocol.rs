@@ -140,7 +140,9 @@ impl Server {
         let params = message.get("params").cloned().unwrap_or_default();
         let mut reply = self.answer(&method, &params, &call).await;
         if let (Reply::Result(result), true) = (&mut reply, call.modern) {
-            result["resultType"] = json!("complete");
+            if result.get("resultType").is_none() {
+                result["resultType"] = json!("complete");
+            }
             if ["server/discover", "tools/list"].contains(&method.as_str()) {
                 result["ttlMs"] = json!(0);
                 result["cacheScope"] = json!("public");

@@ -1,4 +1,5 @@
-//! Tools that ask the client, as servers of the legacy era do: by requests of their own in the middle of a call.
+//! Tools that ask the client: as servers of the legacy era do, by requests of their own in the middle of a call, and as those
+//! of the modern era do, by a result that asks for input.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -53,6 +54,25 @@ pub(crate) async fn inquire(server: &Server, call: &Call, arguments: &Value) -> 
         }
     }
     text(Value::Array(answers).to_string())
+}
+
+/// The same in the modern era, one question in one round. The state that it leaves with the client says which call it
+/// belongs to; one that comes back with another call is refused.
+pub(crate) fn inquire_by_result(params: &Value, arguments: &Value) -> Reply {
+    let asked = format!("{}/1/1", arguments.get("text").and_then(Value::as_str).unwrap_or_default());
+    let state = json!(format!("left by {asked}"));
+    match (params.pointer("/inputResponses/question"), params.get("requestState")) {
+        (Some(answer), Some(back)) if *back == state => text(json!([answer]).to_string()),
+        (None, None) => {
+            let method = arguments.get("method").and_then(Value::as_str).unwrap_or("elicitation/create");
+            let question = json!({ "method": method, "params": self::params(method, &asked) });
+            let requests = json!({ "question": question });
+            Reply::Result(
+                json!({ "resultType": "input_required", "inputRequests": requests, "requestState": state }),
+            )
+        }
+        (_, back) => Reply::Error(TOOL_FAILED, format!("{asked} got the state {}", json!(back))),
+    }
 }
 
 /// Asks with a progress token, waits until progress is reported under it, takes the question back, and tells the report.

@@ -144,6 +144,7 @@ pub(crate) async fn call(server: &Server, params: &Value, call: &Call) -> Reply 
             text("after the answer that nobody asked for")
         }
         "ask" => ask(server, call, string("method", "elicitation/create")).await,
+        "inquire" if call.modern => questions::inquire_by_result(params, &arguments),
         "inquire" => questions::inquire(server, call, &arguments).await,
         "retract" => questions::retract(server, call).await,
         "declared" => {

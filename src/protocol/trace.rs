@@ -44,15 +44,18 @@ impl fmt::Debug for TraceId {
 /// A caller's trace context, well-formed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
-    /// Which trace.
-    pub id: TraceId,
-    parent: Box<str>,
+    /// Which trace, if the caller is in one.
+    pub id: Option<TraceId>,
+    /// Whether it stands in the request's `_meta`, and so goes on there by itself.
+    pub in_body: bool,
+    parent: Option<Box<str>>,
     state: Option<Box<str>>,
     baggage: Option<Box<str>>,
 }
 
 impl Trace {
-    /// The context of a request: that of its `_meta`, else that of its headers.
+    /// The context of a request: that of its `_meta`, else that of its headers. Baggage needs no trace (W3C Baggage,
+    /// "Abstract": it is defined apart from Trace Context).
     pub fn read(message: &Message, params: &Params, headers: &HeaderMap) -> Option<Box<Trace>> {
         let meta = params.meta.as_ref();
         if let Some(parent) = meta.and_then(|meta| string_at(message, &meta.traceparent))
@@ -60,24 +63,30 @@ impl Trace {
         {
             let state = meta.and_then(|meta| string_at(message, &meta.tracestate));
             let baggage = meta.and_then(|meta| string_at(message, &meta.baggage));
-            return Some(Trace::new(id, &parent, state, baggage));
+            return Some(Trace::new(Some((id, &parent)), state, baggage, true));
         }
-        let parent = only(headers, &TRACEPARENT)?;
-        let id = parse(parent)?;
-        let state = joined(headers, &TRACESTATE).map(Cow::Owned);
-        let baggage = joined(headers, &BAGGAGE).map(Cow::Owned);
-        Some(Trace::new(id, parent, state, baggage))
+        let outer = joined(headers, &BAGGAGE).filter(|baggage| is_baggage(baggage)).map(Cow::Owned);
+        if let Some(parent) = only(headers, &TRACEPARENT)
+            && let Some(id) = parse(parent)
+        {
+            let state = joined(headers, &TRACESTATE).map(Cow::Owned);
+            return Some(Trace::new(Some((id, parent)), state, outer, false));
+        }
+        let inner = meta.and_then(|meta| string_at(message, &meta.baggage)).filter(|text| is_baggage(text));
+        let in_body = inner.is_some();
+        inner.or(outer).map(|baggage| Trace::new(None, None, Some(baggage), in_body))
     }
 
     fn new(
-        id: TraceId,
-        parent: &str,
+        parent: Option<(TraceId, &str)>,
         state: Option<Cow<'_, str>>,
         baggage: Option<Cow<'_, str>>,
+        in_body: bool,
     ) -> Box<Trace> {
         let state = state.filter(|state| is_state(state)).map(|state| state.into());
         let baggage = baggage.filter(|baggage| is_baggage(baggage)).map(|baggage| baggage.into());
-        Box::new(Trace { id, parent: parent.into(), state, baggage })
+        let (id, parent) = parent.map(|(id, parent)| (id, parent.into())).unzip();
+        Box::new(Trace { id, in_body, parent, state, baggage })
     }
 
     /// The headers that carry it.
@@ -96,7 +105,7 @@ impl Trace {
 
     fn parts(&self) -> [(HeaderName, Option<&str>); 3] {
         [
-            (TRACEPARENT, Some(&*self.parent)),
+            (TRACEPARENT, self.parent.as_deref()),
             (TRACESTATE, self.state.as_deref()),
             (BAGGAGE, self.baggage.as_deref()),
         ]
@@ -239,7 +248,8 @@ mod tests {
         let in_body = format!(r#"{{"traceparent":"{PARENT}","baggage":"a=1;p, b = 2"}}"#);
         let (trace, unfit) = read(&in_body, &[(TRACEPARENT, &other), (TRACESTATE, "x=y")]);
         let trace = trace.unwrap();
-        assert_eq!(trace.id.to_string(), "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(trace.id.unwrap().to_string(), "0af7651916cd43dd8448eb211c80319c");
+        assert!(trace.in_body);
         assert_eq!(trace.fields(), format!(r#""traceparent":"{PARENT}","baggage":"a=1;p, b = 2""#));
         assert_eq!(unfit, Unfit::default());
         let lines = [(TRACEPARENT, PARENT), (TRACESTATE, "a=1"), (TRACESTATE, "b=2")];
@@ -250,6 +260,18 @@ mod tests {
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
             .collect();
         assert_eq!(headers, [format!("traceparent: {PARENT}"), "tracestate: a=1,b=2".to_owned()]);
+    }
+
+    #[test]
+    fn baggage_needs_no_trace() {
+        let (trace, unfit) = read(r#"{"baggage":"a=1","tracestate":"x=y"}"#, &[(BAGGAGE, "b=2")]);
+        let trace = trace.unwrap();
+        assert_eq!((trace.id, trace.in_body, trace.fields()), (None, true, r#""baggage":"a=1""#.to_owned()));
+        assert!(unfit.drops("tracestate") && !unfit.drops("baggage"));
+        let (trace, _) = read("{}", &[(BAGGAGE, "b=2"), (TRACESTATE, "x=y")]);
+        let trace = trace.unwrap();
+        assert_eq!((trace.in_body, trace.fields()), (false, r#""baggage":"b=2""#.to_owned()));
+        assert!(read(r#"{"baggage":"no"}"#, &[(BAGGAGE, "no")]).0.is_none());
     }
 
     #[test]

@@ -143,8 +143,7 @@ impl ClientCall {
                     if let Some(note) = self.note(&note) {
                         return Step::Note(note);
                     }
-                    // A server that floods with notes that nobody sees has its deadline all the same, and must not
-                    // keep the thread to itself.
+                    // A flood of notes that nobody sees moves no deadline, and must not keep the thread to itself.
                     if Instant::now() >= self.deadline && !self.has_rested() {
                         return Step::Done(self.overdue());
                     }
@@ -240,6 +239,7 @@ impl ClientCall {
     /// place in the gateway, and its row is written: the answers come with another request.
     pub(super) fn ask_for_input(&mut self, state: &str) -> Reply {
         self.in_flight = None;
+        self.sent.admission.rest();
         self.record(Outcome::Ok, 0, "");
         let questions = self.dialog.as_ref().map(|dialog| dialog.input_requests()).unwrap_or_default();
         let info = &self.sent.admission.live.peer.server_info;
@@ -252,13 +252,13 @@ impl ClientCall {
         reply
     }
 
-    /// Goes on with the answers that a further request brings, and as that request from now on. False if some of them
-    /// are missing, which have to be asked for again.
+    /// Goes on with the answers that a further request brings, and as that request from now on. False if some are missing.
     pub(super) fn go_on(&mut self, request: Request, place: InFlight, received: Instant) -> bool {
         place.goes_to(&self.target.server);
         (self.request, self.in_flight) = (request, Some(place));
         self.story.begin_again(received);
         self.sent.at = received;
+        self.sent.admission.go_on();
         self.rounds += 1;
         self.start_clock(received);
         let Some(dialog) = &mut self.dialog else { return true };

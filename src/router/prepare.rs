@@ -36,9 +36,9 @@ pub(super) fn outgoing(request: &Request, target: &Target, live: &Live, round: &
     }
     let traced = request.params.meta.as_ref().filter(|meta| meta.is_traced());
     let unfit = traced.map(|meta| Unfit::of(message, meta)).unwrap_or_default();
-    let own = traced.is_some_and(|meta| meta.traceparent.is_some()) && !unfit.drops("traceparent");
     // A trace that came in headers goes on in the body too, where servers on pipes find it.
-    let trace = request.trace.as_deref().filter(|_| !own).map(Trace::fields).unwrap_or_default();
+    let trace = request.trace.as_deref().filter(|trace| !trace.in_body);
+    let trace = trace.map(Trace::fields).unwrap_or_default();
     // Of two contexts none is mixed into the other.
     let drops = |name: &str| unfit.drops(name) || (!trace.is_empty() && is_trace_field(name));
     let behind = message.method_span().map_or(0, |span| span.end + 1);

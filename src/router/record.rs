@@ -150,7 +150,7 @@ pub(super) fn tell(
     };
     let unresolved = if at.is_none() { asked() } else { None };
     let name = at.and_then(|(target, ..)| target.name.as_deref()).or(unresolved.as_deref());
-    let trace = request.trace.as_ref().map(|trace| trace.id.to_string());
+    let trace = request.trace.as_ref().and_then(|trace| trace.id).map(|id| id.to_string());
     log.record(&Entry {
         principal: request.principal.as_str(),
         client: client(request),

@@ -79,7 +79,8 @@ impl Position {
                 if raw.len() > MAX_CALL || raw.trim_ascii() != raw {
                     return None;
                 }
-                serde_json::from_slice::<serde::de::IgnoredAny>(&raw).ok()?;
+                let text = std::str::from_utf8(&raw).ok()?;
+                serde_json::from_str::<serde::de::IgnoredAny>(text).ok()?;
                 Some(RawId::new(Bytes::from(raw))?)
             }
             Some(_) => return None,

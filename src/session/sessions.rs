@@ -86,6 +86,8 @@ pub struct Session {
     poll_after: Option<Duration>,
     /// Seconds since the gateway started.
     pub(super) last_used: AtomicU64,
+    /// When that was.
+    started: Instant,
 }
 
 fn millis(time: Duration) -> u64 {
@@ -159,7 +161,7 @@ impl Sessions {
         if session.facts.endpoint != endpoint || session.facts.principal != *principal {
             return Err(not_found());
         }
-        session.last_used.store(self.now(), Ordering::Relaxed);
+        session.touch();
         Ok(session)
     }
 
@@ -217,8 +219,7 @@ impl Sessions {
     }
 
     pub(super) fn now(&self) -> u64 {
-        // One more than the time since the start, so that a limit of 0 is older than everything.
-        self.0.started.elapsed().as_secs() + 1
+        since(self.0.started)
     }
 
     /// A session that this process does not know (any more): its id says it all.
@@ -266,6 +267,7 @@ impl Sessions {
             keep: self.0.options.keep.clone(),
             poll_after: self.0.options.poll_after,
             last_used: AtomicU64::new(self.now()),
+            started: self.0.started,
         });
         live.insert(id, Arc::clone(&session));
         Ok(session)
@@ -403,6 +405,11 @@ impl Session {
         StreamHold(Arc::clone(self))
     }
 
+    /// The session is in use at this moment.
+    fn touch(&self) {
+        self.last_used.store(since(self.started), Ordering::Relaxed);
+    }
+
     fn is_idle(&self) -> bool {
         self.streams.load(Ordering::Relaxed) == 0 && self.lock().is_empty()
     }
@@ -480,6 +487,7 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        self.session.touch();
         let mut calls = self.session.lock();
         if let Some(at) = calls.iter().position(|(_, cancel)| Arc::ptr_eq(cancel, &self.cancel)) {
             calls.swap_remove(at);
@@ -497,8 +505,15 @@ pub struct StreamHold(Arc<Session>);
 
 impl Drop for StreamHold {
     fn drop(&mut self) {
+        // Who has listened all the while has used the session all the while.
+        self.0.touch();
         self.0.streams.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Seconds since the start, and one more, so that a limit of 0 is older than everything.
+fn since(started: Instant) -> u64 {
+    started.elapsed().as_secs() + 1
 }
 
 fn not_found() -> Error {
@@ -531,6 +546,22 @@ mod tests {
             Version::LATEST_LEGACY
         );
         assert!(sessions(10, &SealKey::random()).find(&id, "", &Principal::anonymous()).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_listened_all_the_while_has_used_the_session_until_the_stream_ended() {
+        let sessions = sessions(10, &SealKey::random());
+        let shutdown = CancellationToken::new();
+        tokio::spawn(sessions.clone().reap_until(shutdown.clone()));
+        let session = open(&sessions);
+        let hold = session.hold_stream();
+        tokio::time::sleep(Duration::from_secs(7200)).await;
+        drop(hold);
+        tokio::time::sleep(Duration::from_secs(3500)).await;
+        assert_eq!(sessions.count(), 1, "its time runs from the end of the stream");
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        assert_eq!(sessions.count(), 0);
+        shutdown.cancel();
     }
 
     #[tokio::test]

@@ -25,12 +25,40 @@ pub struct Admission {
     ticket: Option<Ticket>,
     probe: bool,
     permit: Option<OwnedSemaphorePermit>,
+    resting: bool,
 }
 
 impl Admission {
     /// Gives the place back although the admission is still looked at: the call at the server is over.
     pub fn release(&mut self) {
         self.permit = None;
+        self.stop_resting();
+    }
+
+    /// The call waits for its client, who may take minutes: its place is free for others meanwhile, and the server is not
+    /// idle all the same.
+    pub fn rest(&mut self) {
+        if !self.resting {
+            self.shared.resting.send_modify(|resting| *resting += 1);
+            self.resting = true;
+        }
+        self.permit = None;
+    }
+
+    /// The call goes on, in a place if one is free. If none is it goes on without: its server has been at it all the while.
+    pub fn go_on(&mut self) {
+        if self.resting
+            && let Ok(permit) = Arc::clone(&self.shared.permits).try_acquire_owned()
+        {
+            self.permit = Some(permit);
+            self.stop_resting();
+        }
+    }
+
+    fn stop_resting(&mut self) {
+        if std::mem::take(&mut self.resting) {
+            self.shared.resting.send_modify(|resting| *resting -= 1);
+        }
     }
 
     pub(super) fn new(
@@ -45,6 +73,7 @@ impl Admission {
             probe: ticket.probe,
             ticket: Some(ticket),
             permit: Some(permit),
+            resting: false,
         }
     }
 
@@ -83,6 +112,7 @@ impl Admission {
 impl Drop for Admission {
     fn drop(&mut self) {
         self.shared.pulse.use_now();
+        self.stop_resting();
         if let Some(ticket) = self.ticket.take() {
             self.shared.fuse.with(|breaker| breaker.abandon(ticket));
         }

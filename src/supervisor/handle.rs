@@ -82,6 +82,8 @@ pub(super) struct Shared {
     pub offer: ArcSwap<Offer>,
     pub status: watch::Sender<Status>,
     pub permits: Arc<Semaphore>,
+    /// Calls in flight without a place, because they wait for their clients.
+    pub resting: watch::Sender<usize>,
     /// Calls that wait for a place, or for the server to come up.
     pub waiting: AtomicUsize,
     pub fuse: Fuse,
@@ -144,7 +146,7 @@ impl Shared {
 
     /// Calls in flight.
     pub fn in_flight(&self) -> usize {
-        self.config.max_in_flight.saturating_sub(self.permits.available_permits())
+        self.config.max_in_flight.saturating_sub(self.permits.available_permits()) + *self.resting.borrow()
     }
 
     /// Takes the server away from callers, unless a call is in flight or somebody hears of its resources. A call takes its place before it looks at
@@ -155,6 +157,9 @@ impl Shared {
             return false;
         }
         let Ok(_all) = self.permits.try_acquire_many(places) else { return false };
+        if *self.resting.borrow() > 0 {
+            return false;
+        }
         self.live.store(None);
         true
     }

@@ -215,9 +215,9 @@ impl ServerHandle {
         // Every place at once: those who wait for one already come first.
         let places = u32::try_from(self.config().max_in_flight).unwrap_or(u32::MAX);
         let all = async {
-            let _ = Arc::clone(&self.0.permits).acquire_many_owned(places).await;
-            for link in self.pooled() {
+            for link in std::iter::once(self.clone()).chain(self.pooled()) {
                 let _ = Arc::clone(&link.0.permits).acquire_many_owned(places).await;
+                let _ = link.0.resting.subscribe().wait_for(|resting| *resting == 0).await;
             }
         };
         tokio::select! {

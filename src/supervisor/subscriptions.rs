@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use tracing::debug;
 
-use crate::base::ServerName;
-use crate::protocol::{method, skim};
+use crate::base::backoff::Backoff;
+use crate::base::{ServerName, random};
+use crate::protocol::{Kind, method, skim};
 use crate::upstream::Link;
 
 use super::handle::{ServerHandle, Shared, Updated};
 use super::wishes::Wishes;
 
+/// Waits before a server is asked again for what it has refused: it may not have had the resource yet.
+const AGAIN: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(60) };
 /// How long a server may take to confirm one subscription.
 const CONFIRM: Duration = Duration::from_secs(10);
 
@@ -78,26 +81,39 @@ impl ServerHandle {
     }
 }
 
-/// Keeps a legacy server told of what is wanted. Never returns.
+/// Keeps a legacy server told of what is wanted; what it refuses is asked for again, ever more rarely. Never returns.
 pub(super) async fn keep_told(link: &Link, shared: &Shared) {
     let mut changes = shared.wishes.changes();
-    let mut told = BTreeSet::new();
+    let (mut told, mut failures) = (BTreeSet::new(), 0);
     loop {
         let (wanted, version) = shared.wishes.current();
+        let mut subscribed = BTreeSet::new();
         for (uri, method) in wanted
             .difference(&told)
             .map(|uri| (uri, method::SUBSCRIBE))
             .chain(told.difference(&wanted).map(|uri| (uri, method::UNSUBSCRIBE)))
         {
             let params = format!(r#"{{"uri":{}}}"#, skim::quote(uri));
-            if let Err(fault) = link.ask(method, &params, CONFIRM).await {
-                debug!(server = %shared.config.name, method, uri, "{}", fault.error.message);
+            match link.ask(method, &params, CONFIRM).await {
+                Ok(reply) if reply.kind() == Kind::Error => {
+                    debug!(server = %shared.config.name, method, uri, error = reply.payload(), "refused");
+                }
+                Ok(_) => drop(subscribed.insert(uri.clone())),
+                Err(fault) => {
+                    debug!(server = %shared.config.name, method, uri, "{}", fault.error.message);
+                }
             }
         }
-        told = wanted;
+        subscribed.extend(told);
+        told = &subscribed & &wanted;
         shared.wishes.told(version);
-        if changes.changed().await.is_err() {
-            return std::future::pending().await;
+        let behind = told.len() < wanted.len();
+        failures = if behind { failures + 1 } else { 0 };
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() {
+                return std::future::pending().await;
+            },
+            () = tokio::time::sleep(AGAIN.delay(failures, random::next_u64())), if behind => {}
         }
     }
 }

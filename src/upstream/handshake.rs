@@ -83,8 +83,9 @@ impl Found {
     }
 }
 
-/// Probes, and falls back. A server that stays silent gets `initialize` while the probe goes on waiting: one that
-/// was only slow to start answers the probe first, and is modern.
+/// Probes, and falls back. A server that stays silent gets `initialize` while the probe goes on waiting. One that was only
+/// slow to start then has both: if it takes `initialize`, its process speaks the old era from there on, whatever it says to
+/// the probe (2026-07-28, `basic/transports/stdio`, "Backward Compatibility"); if it refuses it, it is modern.
 async fn discover_then_initialize(link: &Link) -> Result<Peer, Fault> {
     let probe = discover(link);
     tokio::pin!(probe);
@@ -96,10 +97,12 @@ async fn discover_then_initialize(link: &Link) -> Result<Peer, Fault> {
             tokio::pin!(opening);
             tokio::select! {
                 biased;
-                found = &mut probe => match found? {
-                    // It has `initialize` already; a second one would break the protocol.
-                    Found::Legacy => return opening.await,
-                    modern => return modern.modern(link),
+                // It has `initialize` already; a second one would break the protocol.
+                found = &mut probe => return match (found?, tokio::time::timeout(SILENCE, &mut opening).await) {
+                    (_, Ok(Ok(peer))) => Ok(peer),
+                    (Found::Legacy, Ok(Err(fault))) => Err(fault),
+                    (Found::Legacy, Err(_)) => opening.await,
+                    (modern, _) => modern.modern(link),
                 },
                 peer = &mut opening => return peer,
             }

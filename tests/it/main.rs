@@ -25,6 +25,7 @@ mod faults;
 mod filters;
 mod front_door;
 mod identity;
+mod interleaved;
 mod letter;
 mod limits;
 mod metrics;

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::support::processes::{alive, kill, marked, unique_name};
-use crate::support::{Gateway, Legacy, Modern, Open, conformance, eventually, scripted, stats, text_of};
+use crate::support::{
+    Gateway, Legacy, Modern, Open, conformance, eventually, scripted, shell, stats, text_of,
+};
 
 const WATCHED: &str = "test://watched-resource";
 
@@ -131,6 +133,8 @@ async fn a_change_of_roots_is_told_to_the_link_of_its_client_and_to_no_other() {
 async fn log_lines_of_a_link_of_ones_own_arrive_though_another_call_was_given_up_or_is_at_work() {
     let gateway = Gateway::start(&isolated(scripted("s", &["--era", "legacy"]), "session")).await;
     let client = Legacy::open(&gateway, "/mcp/s").await;
+    // Its process is there, so that calls reach it in the order in which they are made.
+    assert_eq!(client.text("echo", json!({ "message": "up" })).await, "up");
     let hanging = json!({ "name": "hang", "arguments": {} });
     let body = |id: u64| json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": hanging });
     let other = client.clone();
@@ -162,4 +166,25 @@ async fn a_server_shows_each_client_the_tools_of_what_that_client_declares() {
         let list = modern.request("tools/list", declares(declared)).await.json();
         assert_eq!(tools(&list).contains(&"confide".to_owned()), shown);
     }
+}
+
+#[tokio::test]
+async fn a_subscription_that_its_server_refused_is_asked_for_again() {
+    // The second time it is granted, and an update follows.
+    let case = r#"*'"resources/subscribe"'*) tried="x$tried"; case "$tried" in
+x) printf '%s\n' '{"jsonrpc":"2.0","id":'"$id"',"error":{"code":-32602,"message":"not yet"}}' ;;
+*) printf '%s\n' '{"jsonrpc":"2.0","id":'"$id"',"result":{}}' '{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"odd:1"}}' ;;
+esac ;;"#;
+    let gateway = Gateway::start(&shell("sh", r#""tools":{},"resources":{"subscribe":true}"#, case)).await;
+    let client = Legacy::open(&gateway, "/mcp/sh").await;
+    let mut heard = client.stream().await;
+    let subscribed = client.request("resources/subscribe", json!({ "uri": "odd:1" })).await.json();
+    assert_eq!(subscribed["result"], json!({}));
+    let note = loop {
+        let note = heard.message().await.expect("a note");
+        if note["method"] != "notifications/resources/list_changed" {
+            break note;
+        }
+    };
+    assert_eq!(note["params"], json!({ "uri": "odd:1" }));
 }

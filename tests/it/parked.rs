@@ -245,3 +245,15 @@ async fn calls_of_one_principal_carry_each_others_questions_and_no_answer_crosse
 
 const WORKERS: usize = 8;
 const ROUNDS: usize = 40;
+
+#[tokio::test]
+async fn a_parked_call_gives_its_place_at_the_server_to_others_and_goes_on_all_the_same() {
+    let entry = isolated("principal") + "questions = true\nmax_in_flight = 1\n";
+    let gateway = Gateway::start(&entry).await;
+    let mut parked = Conversation::new(&gateway, json!({ "text": "x" }));
+    let asked = parked.begin().await;
+    let mut other = Conversation::new(&gateway, json!({ "text": "y" }));
+    let also = other.begin().await;
+    assert_eq!(values(&other.answer(&also, &accept(&questions(&also))).await), ["y/1/1"]);
+    assert_eq!(values(&parked.answer(&asked, &accept(&questions(&asked))).await), ["x/1/1"]);
+}

@@ -157,6 +157,16 @@ async fn a_server_that_is_silent_to_the_probe_comes_up_as_a_legacy_one() {
     assert!(gateway.log().contains("version=2025-11-25"), "it is spoken to as a legacy server");
 }
 
+/// It finds the probe and `initialize` in its pipe when it wakes up, and answers both.
+#[tokio::test]
+async fn a_slow_server_of_both_eras_is_spoken_to_in_the_era_of_the_last_word_that_it_got() {
+    let gateway = Gateway::start(&scripted("s", &["--era", "both", "--slow-start", "3500"])).await;
+    let client = Legacy::open(&gateway, "/mcp").await;
+    let seen = stats(&client, "s__stats").await;
+    assert_eq!((&seen["discovers"], &seen["initializes"]), (&json!(1), &json!(1)));
+    assert!(gateway.log().contains("version=2025-11-25"), "{}", gateway.log());
+}
+
 #[tokio::test]
 async fn a_server_that_exits_on_the_probe_comes_up_as_a_legacy_one() {
     let gateway = Gateway::start(&scripted("s", &["--exit-on-discover"])).await;

@@ -70,11 +70,13 @@ async fn a_trace_is_carried_on_in_the_body_and_in_headers_whichever_way_it_came(
             }
         }
     }
-    // What is malformed goes nowhere, and takes nothing with it.
+    // What is malformed goes nowhere, and takes nothing with it. Baggage needs no trace.
     let meta = json!({ "kept": 1, "traceparent": "00-0-0-0", "tracestate": "a=b", "other": 2 });
     for (in_meta, in_headers) in found(&gateway, meta, &[("traceparent", "x"), ("baggage", "k=v")]).await {
         assert_eq!((&in_meta["kept"], &in_meta["other"]), (&json!(1), &json!(2)), "{in_meta}");
-        for name in ["traceparent", "tracestate", "baggage"] {
+        assert_eq!(in_meta["baggage"], "k=v", "{in_meta}");
+        assert!(in_headers.is_null() || in_headers["baggage"] == "k=v", "{in_headers}");
+        for name in ["traceparent", "tracestate"] {
             assert!(
                 in_meta.get(name).is_none() && in_headers.get(name).is_none(),
                 "{name} {in_meta} {in_headers}"
