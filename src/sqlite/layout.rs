@@ -59,8 +59,10 @@ pub(super) async fn connect(layout: &Layout, path: &Path) -> Result<SqliteConnec
 }
 
 async fn inspect(layout: &Layout, conn: &mut SqliteConnection, path: &Path) -> Result<(), Fault> {
-    let owner: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *conn).await?;
+    // In this order: another process that makes the file at the same time commits its tables and its mark together, and a
+    // mark that is read after the tables is there if they are.
     let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *conn).await?;
+    let owner: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *conn).await?;
     if owner != layout.application_id && (owner != 0 || tables > 0) {
         return Err(Fault::Refused(OpenError::Foreign { path: path.to_owned() }));
     }
