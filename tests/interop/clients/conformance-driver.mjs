@@ -174,7 +174,7 @@ async function* events(body) {
 /** The endpoint of the suite's server behind a fresh gateway, once the server is ready. */
 async function startGateway() {
   const config = join(folder, 'gateway.toml');
-  writeFileSync(config, `[gateway]\nlisten = "127.0.0.1:0"\ndata_dir = "${folder}/data"\n\n[servers.suite]\nurl = "${url}"\nquestions = true\n`);
+  writeFileSync(config, `[gateway]\nlisten = "127.0.0.1:0"\ndata_dir = "${folder}/data"\n\n[servers.suite]\nurl = "${url}"\nquestions = true\nisolation = "session"\n`);
   gateway = spawn(trunkline, ['serve', '--config', config], { stdio: ['ignore', 'ignore', 'pipe'] });
   const said = [];
   const base = await new Promise((resolve, reject) => {
