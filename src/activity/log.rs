@@ -4,16 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::entry::{Entry, Row};
 use super::gap::Drops;
 use super::options::Options;
 use super::payload::Room;
 use super::schema::LAYOUT;
-use super::writer::{Ask, Reply, Writer};
-use crate::sqlite::{OpenError, Unavailable};
+use super::writer::{Ask, Writer};
+use crate::sqlite::{self, OpenError, Reply, Unavailable};
 
 /// The database's name in the data directory.
 const FILE_NAME: &str = "activity.db";
@@ -144,19 +143,8 @@ impl ActivityLog {
 
     async fn ask<T: Default>(&self, ask: impl FnOnce(Reply<T>) -> Ask) -> Result<T, Unavailable> {
         let Some(inner) = &self.0 else { return Ok(T::default()) };
-        let (reply, answer) = oneshot::channel();
-        let exchange = async {
-            let closed = || unavailable("it has been shut down".to_owned());
-            inner.asks.send(ask(reply)).await.map_err(|_| closed())?;
-            answer.await.map_err(|_| closed())?
-        };
-        let late = |_| unavailable(format!("the disk gave no answer within {ANSWER_WAIT:?}"));
-        timeout(ANSWER_WAIT, exchange).await.map_err(late)?
+        sqlite::ask(&inner.asks, ask, &LAYOUT, ANSWER_WAIT).await
     }
-}
-
-fn unavailable(reason: String) -> Unavailable {
-    Unavailable { name: LAYOUT.name, reason }
 }
 
 impl std::fmt::Debug for ActivityLog {

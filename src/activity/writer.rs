@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::context::Contexts;
@@ -25,7 +25,7 @@ use super::rows;
 use super::schema::LAYOUT;
 use crate::base::utc;
 use crate::platform;
-use crate::sqlite::{Fault, Health, Tended, Unavailable, Verdict};
+use crate::sqlite::{Fault, Health, Reply, Tended, Unavailable, Verdict};
 
 /// Rows in one transaction. Small enough that it takes a few milliseconds of one processor, large enough that the cost of
 /// the commit is shared out.
@@ -35,8 +35,6 @@ const BATCH_LEN: usize = 4_000;
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// Between two steps of clearing away: room for batches, and for whoever else needs the disk.
 const SWEEP_PAUSE: Duration = Duration::from_millis(50);
-
-pub(super) type Reply<T> = oneshot::Sender<Result<T, Unavailable>>;
 
 /// What a handle may ask for.
 pub(super) enum Ask {

@@ -37,17 +37,12 @@ async fn own(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let ask = match ask(&headers, &body) {
-        Ok(ask) => ask,
-        Err(text) => return bad(text),
-    };
-    let original = ask.prompt.clone();
-    let done = enhance(&enhancer, who, ask).await;
-    let mut answer = common(&original, &done);
-    answer["prompt"] = json!(&*done.prompt);
-    answer["enhanced"] = json!(done.model.is_some());
-    answer["reason"] = json!(done.reason.as_deref());
-    page(&answer)
+    answered(&enhancer, who, &headers, &body, |answer, _, done| {
+        answer["prompt"] = json!(&*done.prompt);
+        answer["enhanced"] = json!(done.model.is_some());
+        answer["reason"] = json!(done.reason.as_deref());
+    })
+    .await
 }
 
 /// AgentHub's answer: `enhanced` is the text there.
@@ -57,16 +52,30 @@ async fn agenthub(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let ask = match ask(&headers, &body) {
+    answered(&enhancer, who, &headers, &body, |answer, original, done| {
+        answer["enhanced"] = json!(&*done.prompt);
+        answer["was_enhanced"] = json!(*done.prompt != *original);
+        answer["error"] = json!(done.reason.as_deref());
+    })
+    .await
+}
+
+/// Does what is asked for, and says it with what both answers have and what `own` adds, which is also told the original.
+async fn answered(
+    enhancer: &Enhancer,
+    who: Option<Extension<Who>>,
+    headers: &HeaderMap,
+    body: &[u8],
+    own: impl FnOnce(&mut Value, &str, &Enhanced),
+) -> Response {
+    let ask = match ask(headers, body) {
         Ok(ask) => ask,
         Err(text) => return bad(text),
     };
     let original = ask.prompt.clone();
-    let done = enhance(&enhancer, who, ask).await;
-    let mut answer = common(&original, &done);
-    answer["enhanced"] = json!(&*done.prompt);
-    answer["was_enhanced"] = json!(*done.prompt != *original);
-    answer["error"] = json!(done.reason.as_deref());
+    let done = enhance(enhancer, who, ask).await;
+    let mut answer = json!({ "original": original, "model": done.model.as_deref(), "cached": done.cached });
+    own(&mut answer, &original, &done);
     page(&answer)
 }
 
@@ -86,10 +95,6 @@ async fn enhance(enhancer: &Enhancer, who: Option<Extension<Who>>, ask: Ask) -> 
         true => enhancer.enhance(ask).await,
         false => enhancer.leave(&ask),
     }
-}
-
-fn common(original: &str, done: &Enhanced) -> Value {
-    json!({ "original": original, "model": done.model.as_deref(), "cached": done.cached })
 }
 
 /// Reads what is asked for; the error is a sentence for the client.

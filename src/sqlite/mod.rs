@@ -9,12 +9,18 @@
 //! **Never:** knows what the tables hold, or decides what is lost meanwhile.
 
 mod aside;
+mod asking;
 mod fault;
 mod health;
 mod layout;
+#[cfg(test)]
+mod small_disk;
 mod tended;
 
+pub use asking::{Reply, ask};
 pub use fault::{Fault, Hindrance, OpenError, Unavailable};
 pub use health::Health;
 pub use layout::Layout;
+#[cfg(test)]
+pub use small_disk::SmallDisk;
 pub use tended::{Tended, Verdict};

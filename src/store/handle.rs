@@ -10,11 +10,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::keys::{KeysVersion, StoredKey};
-use super::owner::{Ask, Owner, Reply};
+use super::owner::{Ask, Owner};
 use super::rows::{EraVerdict, Revocation, StoredCatalog, Write};
 use super::schema::LAYOUT;
 use crate::base::Era;
-use crate::sqlite::{OpenError, Unavailable};
+use crate::sqlite::{self, OpenError, Reply, Unavailable};
 
 /// The database's name in the data directory.
 pub(super) const FILE_NAME: &str = "trunkline.db";
@@ -220,19 +220,8 @@ impl Store {
     }
 
     async fn ask<T>(&self, ask: impl FnOnce(Reply<T>) -> Ask) -> Result<T, Unavailable> {
-        let (reply, answer) = oneshot::channel();
-        let exchange = async {
-            let closed = || unavailable("it has been shut down".to_owned());
-            self.asks.send(ask(reply)).await.map_err(|_| closed())?;
-            answer.await.map_err(|_| closed())?
-        };
-        let late = |_| unavailable(format!("the disk gave no answer within {ANSWER_WAIT:?}"));
-        timeout(ANSWER_WAIT, exchange).await.map_err(late)?
+        sqlite::ask(&self.asks, ask, &LAYOUT, ANSWER_WAIT).await
     }
-}
-
-fn unavailable(reason: String) -> Unavailable {
-    Unavailable { name: LAYOUT.name, reason }
 }
 
 impl Drops {

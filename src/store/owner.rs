@@ -22,13 +22,12 @@ use super::handle::{Drops, Queued, State};
 use super::keys::{AddKey, AllKeys, DataVersion, KeysVersion, RevokeKeys, StoredKey};
 use super::rows::{self, EraVerdict, Question, Revocation, StoredCatalog};
 use super::schema::LAYOUT;
-use crate::sqlite::{Fault, Health, OpenError, Tended, Unavailable, Verdict};
+use crate::sqlite::{Fault, Health, OpenError, Reply, Tended, Unavailable, Verdict};
 
 /// Changes in one transaction. Larger batches gain nothing: at 1,000 the cost of the commit is shared out.
 const BATCH_LEN: usize = 1_000;
 /// How often expired rows are deleted.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
-pub(super) type Reply<T> = oneshot::Sender<Result<T, Unavailable>>;
 
 /// What a handle may ask for.
 pub(super) enum Ask {

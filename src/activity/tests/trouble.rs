@@ -9,6 +9,7 @@ use sqlx::{ConnectOptions as _, SqliteConnection};
 
 use super::super::gap;
 use super::*;
+use crate::sqlite::SmallDisk;
 
 /// A connection of another process, as far as SQLite is concerned.
 async fn peer(folder: &Path) -> SqliteConnection {
@@ -84,36 +85,10 @@ async fn a_newer_file_is_left_alone_and_its_calls_are_counted() {
     assert!(error.contains("version 99"), "{error}");
 }
 
-/// A file system of 1 MB that unmounts itself.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    fn mount() -> Option<SmallDisk> {
-        let folder = TempDir::new().unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(folder.path()).stderr(Stdio::null());
-        let mounted = mount.status().is_ok_and(|status| status.success());
-        if !mounted {
-            assert!(std::env::var_os("CI").is_none(), "mounting a tmpfs takes root, which CI is to have");
-            // Through a file handle: the lints keep print macros out of the library, tests included.
-            use std::io::Write as _;
-            let _ = writeln!(std::io::stderr(), "skipped: mounting a tmpfs takes root");
-        }
-        mounted.then(|| SmallDisk(folder))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: the worker thread may still be closing its files.
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
 #[tokio::test]
 async fn a_full_disk_is_survived_and_what_is_lost_is_counted() {
     let Some(disk) = SmallDisk::mount() else { return };
-    let folder = disk.0.path();
+    let folder = disk.path();
     let log = start(folder);
     log.record(&entry());
     log.flush().await.unwrap();

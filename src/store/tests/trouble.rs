@@ -1,9 +1,8 @@
 //! Trouble that passes: locks, full queues, full disks.
 
-use std::process::{Command, Stdio};
-
 use super::super::handle::QUEUE_LEN;
 use super::*;
+use crate::sqlite::SmallDisk;
 
 #[tokio::test]
 async fn a_locked_file_is_told_at_once_and_written_when_the_lock_goes() {
@@ -99,31 +98,10 @@ async fn after_shutdown_changes_are_counted_as_dropped_and_questions_refused() {
     assert!(store.shutdown().await.is_err());
 }
 
-/// A file system of 1 MB that unmounts itself.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    fn mount() -> Option<SmallDisk> {
-        let folder = TempDir::new().unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(folder.path()).stderr(Stdio::null());
-        mount.status().is_ok_and(|status| status.success()).then(|| SmallDisk(folder))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: the store's worker thread may still be closing its files.
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
 #[tokio::test]
 async fn a_full_disk_is_told_survived_and_recovered_from() {
-    let Some(disk) = SmallDisk::mount() else {
-        return skip("mounting a tmpfs takes root");
-    };
-    let folder = disk.0.path();
+    let Some(disk) = SmallDisk::mount() else { return };
+    let folder = disk.path();
     let store = open(folder).await;
     store.remember_era("before", Era::Legacy, "1");
     store.flush().await.unwrap();
@@ -142,12 +120,10 @@ async fn a_full_disk_is_told_survived_and_recovered_from() {
 
 #[tokio::test]
 async fn a_disk_full_from_the_start_does_not_stop_the_start() {
-    let Some(disk) = SmallDisk::mount() else {
-        return skip("mounting a tmpfs takes root");
-    };
-    let filler = disk.0.path().join("filler");
+    let Some(disk) = SmallDisk::mount() else { return };
+    let filler = disk.path().join("filler");
     fs::write(&filler, vec![0; 2 << 20]).unwrap_err();
-    let store = open(disk.0.path()).await;
+    let store = open(disk.path()).await;
     store.remember_era("files:1", Era::Legacy, "1");
     until_unavailable(&store).await;
     fs::remove_file(&filler).unwrap();
