@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -94,6 +95,7 @@ pub fn serve(front: &Front, pages: axum::Router, listener: TcpListener, stop: Ca
         limits: front.limits.clone(),
         policy: front.policy.clone(),
         rules: front.rules.at(address),
+        proxies: ArcSwap::new(front.proxies.load_full()),
         max_body: AtomicUsize::new(front.max_body.load(Ordering::Relaxed)),
         pages,
         serves_mcp: false,

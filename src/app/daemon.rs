@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
@@ -145,7 +146,7 @@ async fn daemon(given: Given, face: &Face, say: impl Fn(&str)) -> Result<(), Fai
         max_connections: gateway.max_service_connections,
         events: fleet.announcer(),
     });
-    let options = GuardOptions { auth: config.auth.clone() };
+    let options = GuardOptions { auth: config.auth.clone(), fetch: super::documents::documents };
     let guard = Guard::start(options, store.clone(), stop.asked.clone()).await;
     let limits = Limits::new(&config);
     tokio::spawn(limits.clone().reap_until(stop.asked.clone()));
@@ -320,6 +321,7 @@ fn build_front(
         sessions,
         hub,
         rules,
+        proxies: ArcSwap::from_pointee(gateway.trusted_proxies.clone()),
         max_body: AtomicUsize::new(max_body),
         calls: TaskTracker::new(),
         abort: CancellationToken::new(),

@@ -29,6 +29,7 @@ impl Live {
     pub fn apply(&self, config: &Config) -> Applied {
         let (front, gateway) = (&self.front, &config.gateway);
         front.rules.replace(gateway.allowed_origins.clone(), gateway.allowed_hosts.clone());
+        front.proxies.store(Arc::new(gateway.trusted_proxies.clone()));
         front.max_body.store(usize::try_from(gateway.max_body).unwrap_or(usize::MAX), Ordering::Relaxed);
         front.sessions.set_limits(gateway.session_ttl, gateway.max_sessions);
         front.hub.set_cap(gateway.max_streams);

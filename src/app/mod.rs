@@ -7,6 +7,7 @@ mod admin;
 mod banner;
 mod claim;
 mod daemon;
+mod documents;
 mod failure;
 pub mod keys;
 mod live;

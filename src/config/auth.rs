@@ -1,5 +1,10 @@
 //! `[auth]`: who may call, and how callers show who they are.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::issuers::{self, Issuer};
 use super::reader::Reader;
 
 /// `[auth]`.
@@ -9,6 +14,8 @@ pub struct Auth {
     pub anonymous: Anonymous,
     /// Scopes that every credential must have to use MCP.
     pub required_scopes: Vec<String>,
+    /// Identity providers whose tokens are taken.
+    pub issuers: Vec<Issuer>,
 }
 
 /// From where callers are let in without a credential.
@@ -40,6 +47,7 @@ pub(super) fn auth(reader: &mut Reader<'_>) -> Auth {
             true => Ok(item.to_owned()),
             false => Err(("is not a scope", "write one word of visible characters, without quotes")),
         }),
+        issuers: issuers::issuers(reader),
     }
 }
 
@@ -50,6 +58,23 @@ pub(super) fn anonymous(reader: &mut Reader<'_>) -> Anonymous {
         None if reader.flag(&["gateway", "allow_unauthenticated"]) => Anonymous::Always,
         None => Anonymous::Loopback,
     }
+}
+
+/// `gateway.trusted_proxies`.
+pub(super) fn proxies(reader: &mut Reader<'_>) -> Vec<IpNet> {
+    let parse =
+        |item: &str| item.parse::<IpNet>().ok().or_else(|| item.parse::<IpAddr>().ok().map(IpNet::from));
+    let texts = reader.list(&["gateway", "trusted_proxies"], |item| match parse(item) {
+        Some(network) if network.prefix_len() == 0 => {
+            Err(("would believe everybody", "name the addresses of the proxies in front of the gateway"))
+        }
+        Some(_) => Ok(item.to_owned()),
+        None => Err((
+            "is neither an address nor a network",
+            "write the proxy's address, such as \"10.0.0.5\", or a network such as \"10.0.0.0/24\"",
+        )),
+    });
+    texts.iter().filter_map(|text| parse(text)).collect()
 }
 
 /// Whether a text is one scope (RFC 6749 §3.3, `scope-token`).

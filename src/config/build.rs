@@ -212,6 +212,7 @@ fn gateway(reader: &mut Reader<'_>, sources: &Sources) -> Option<Gateway> {
         allowed_origins: origins(reader),
         allowed_hosts: hosts(reader),
         allow_unauthenticated: reader.flag(&["gateway", "allow_unauthenticated"]),
+        trusted_proxies: auth::proxies(reader),
         max_body: reader.size(&["gateway", "max_body"]),
         max_sessions: reader.count(&["gateway", "max_sessions"]),
         session_ttl: reader.duration(&["gateway", "session_ttl"]),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderName;
+use ipnet::IpNet;
 
 use crate::base::{Secret, ServerName, glob};
 
@@ -79,6 +80,8 @@ pub struct Gateway {
     pub allowed_hosts: Vec<String>,
     /// Whether an address that others can reach may be bound without authentication.
     pub allow_unauthenticated: bool,
+    /// Whose word on clients behind them is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// The largest body of one request, in bytes.
     pub max_body: u64,
     /// The most sessions held at once.

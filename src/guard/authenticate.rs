@@ -11,29 +11,39 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::base::Principal;
-use crate::config::{Anonymous, Auth};
+use crate::config::{self, Anonymous, Auth};
 use crate::store::Store;
 
 use super::bearer::{Bearer, bearer};
 use super::caller::Caller;
+use super::issuer::{self, Fetch, Issuer};
+use super::jwt::{Fault, claimed_issuer};
 use super::key::KEY_PREFIX;
 use super::keys::{KEY_PRINCIPAL, Keys, Verdict};
 
 /// What the guard goes by.
-#[derive(Debug)]
 pub struct GuardOptions {
     /// `[auth]`.
     pub auth: Auth,
+    /// Makes the way to an issuer's documents.
+    pub fetch: MakeFetch,
 }
+
+/// Makes the way to the documents of an issuer.
+pub type MakeFetch = fn(&config::Issuer) -> Fetch;
 
 /// Lets callers in, or not. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Guard(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     auth: ArcSwap<Auth>,
     keys: Arc<Keys>,
+    issuers: ArcSwap<Vec<Arc<Issuer>>>,
+    fetch: MakeFetch,
+    /// Counts the times when a credential has ceased to be good.
+    ended: watch::Sender<u64>,
+    stop: CancellationToken,
     local: Caller,
     stranger: Caller,
 }
@@ -54,6 +64,8 @@ pub enum Refusal {
     Missing,
     /// A credential that is not good, with the reason. It tells the holder nothing that they could not know.
     Invalid(&'static str),
+    /// A credential that was good once.
+    Expired(&'static str),
     /// More than one credential, so that one cannot tell whose exchange it is.
     Several,
     /// A good credential without the scopes that are needed.
@@ -70,6 +82,7 @@ impl Refusal {
         match self {
             Refusal::Missing => "missing",
             Refusal::Invalid(_) => "invalid",
+            Refusal::Expired(_) => "expired",
             Refusal::Several => "several",
             Refusal::Scope => "scope",
             Refusal::Unavailable => "unavailable",
@@ -81,7 +94,7 @@ impl Refusal {
     pub const fn code(self) -> Option<&'static str> {
         match self {
             Refusal::Missing | Refusal::Unavailable | Refusal::Limited(_) => None,
-            Refusal::Invalid(_) => Some("invalid_token"),
+            Refusal::Invalid(_) | Refusal::Expired(_) => Some("invalid_token"),
             Refusal::Several => Some("invalid_request"),
             Refusal::Scope => Some("insufficient_scope"),
         }
@@ -92,9 +105,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Refusal::Missing => {
-                "this gateway wants to know who is calling: send Authorization: Bearer and a key"
+                "this gateway wants to know who is calling: send Authorization: Bearer and a key or a token"
             }
-            Refusal::Invalid(why) => why,
+            Refusal::Invalid(why) | Refusal::Expired(why) => why,
             Refusal::Several => "there is more than one Authorization header",
             Refusal::Scope => "the credential lacks a scope that is needed here",
             Refusal::Limited(_) => "too many wrong credentials from this address; try again later",
@@ -107,22 +120,52 @@ impl fmt::Display for Refusal {
 /// show a key are told to come again.
 const FIRST_READ: Duration = Duration::from_millis(250);
 
+/// What the principals of those begin with who are inside the process.
+const LOCAL: &str = "local";
+
+/// The issuers of a configuration: those that were there before and are the same go on.
+fn renew_issuers(
+    auth: &Auth,
+    before: &[Arc<Issuer>],
+    fetch: MakeFetch,
+    stop: &CancellationToken,
+) -> Vec<Arc<Issuer>> {
+    let renew = |config: &config::Issuer| match before.iter().find(|known| known.config() == config) {
+        Some(known) => Arc::clone(known),
+        None => Issuer::start(config.clone(), fetch(config), stop),
+    };
+    auth.issuers.iter().map(renew).collect()
+}
+
 impl Guard {
     /// A guard that follows the keys in `store` until `stop`.
     pub async fn start(options: GuardOptions, store: Store, stop: CancellationToken) -> Guard {
-        let keys = Arc::new(Keys::default());
+        let ended = watch::Sender::default();
+        let keys = Arc::new(Keys::new(ended.clone()));
         // What was not read in time, or went wrong, is tried again at once by the task.
         let read = tokio::time::timeout(FIRST_READ, keys.renew(&store, None)).await;
-        tokio::spawn(Arc::clone(&keys).follow(store, read.ok().and_then(Result::ok), stop));
+        tokio::spawn(Arc::clone(&keys).follow(store, read.ok().and_then(Result::ok), stop.clone()));
         let (local, stranger) = (Caller::anonymous(true), Caller::anonymous(false));
-        Guard(Arc::new(Inner { auth: ArcSwap::from_pointee(options.auth), keys, local, stranger }))
+        let fetch = options.fetch;
+        let issuers = renew_issuers(&options.auth, &[], fetch, &stop);
+        Guard(Arc::new(Inner {
+            auth: ArcSwap::from_pointee(options.auth),
+            keys,
+            issuers: ArcSwap::from_pointee(issuers),
+            fetch,
+            ended,
+            stop,
+            local,
+            stranger,
+        }))
     }
 
     /// Who sends an exchange with these headers.
-    pub fn authenticate(&self, headers: &HeaderMap, peer: Peer) -> Result<Caller, Refusal> {
+    pub async fn authenticate(&self, headers: &HeaderMap, peer: Peer) -> Result<Caller, Refusal> {
         match bearer(headers) {
             Bearer::Several => Err(Refusal::Several),
             Bearer::Token(token) if token.starts_with(KEY_PREFIX) => self.key(token),
+            Bearer::Token(token) if !self.0.issuers.load().is_empty() => self.token(token).await,
             // Who would be let in without it gains nothing by it: clients of services send made-up keys because their
             // libraries insist, and something in front of us may pass on what it was shown.
             foreign => self.anonymous(peer).map_err(|why| match foreign {
@@ -135,7 +178,23 @@ impl Guard {
 
     /// Takes another `[auth]`, from the next exchange on.
     pub fn replace(&self, auth: Auth) {
+        let before = self.0.issuers.load_full();
+        let issuers = renew_issuers(&auth, &before, self.0.fetch, &self.0.stop);
+        let gone: Vec<_> =
+            before.iter().filter(|old| !issuers.iter().any(|new| Arc::ptr_eq(old, new))).cloned().collect();
         self.0.auth.store(Arc::new(auth));
+        self.0.issuers.store(Arc::new(issuers));
+        for issuer in &gone {
+            issuer.retire();
+        }
+        if !gone.is_empty() {
+            self.0.ended.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Where tokens come from that are taken here.
+    pub fn issuers(&self) -> Vec<String> {
+        self.0.issuers.load().iter().map(|issuer| issuer.config().url.as_str().to_owned()).collect()
     }
 
     /// Scopes that a credential must have.
@@ -145,19 +204,40 @@ impl Guard {
 
     /// Whether somebody who was let in by a credential would be let in still.
     pub fn is_in_force(&self, principal: &Principal) -> bool {
-        !principal.as_str().starts_with(KEY_PRINCIPAL)
-            || self.0.keys.is_in_force(principal, SystemTime::now())
+        let name = principal.as_str();
+        match name.split_once(':') {
+            Some(_) if name.starts_with(KEY_PRINCIPAL) => {
+                self.0.keys.is_in_force(principal, SystemTime::now())
+            }
+            Some((LOCAL, _)) | None => true,
+            // Tokens end by themselves, and their principal comes back with the next one.
+            Some((issuer, _)) => self.0.issuers.load().iter().any(|known| known.config().name == issuer),
+        }
     }
 
     /// Changes whenever a credential has ceased to be good.
     pub fn ended(&self) -> watch::Receiver<u64> {
-        self.0.keys.ended()
+        self.0.ended.subscribe()
+    }
+
+    async fn token(&self, token: &str) -> Result<Caller, Refusal> {
+        let issuers = self.0.issuers.load_full();
+        let claimed = claimed_issuer(token).ok_or(Refusal::Invalid(Fault::Malformed.as_str()))?;
+        let issuer = issuers.iter().find(|issuer| issuer.config().url.as_str() == claimed);
+        let issuer = issuer.ok_or(Refusal::Invalid(Fault::Issuer.as_str()))?;
+        match issuer.check(token, SystemTime::now()).await {
+            issuer::Verdict::Known(caller) => self.in_scope(caller),
+            issuer::Verdict::Unavailable => Err(Refusal::Unavailable),
+            // Its signature was right: nobody has been guessing.
+            issuer::Verdict::Bad(Fault::Expired) => Err(Refusal::Expired(Fault::Expired.as_str())),
+            issuer::Verdict::Bad(fault) => Err(Refusal::Invalid(fault.as_str())),
+        }
     }
 
     fn key(&self, token: &str) -> Result<Caller, Refusal> {
         match self.0.keys.check(token, SystemTime::now()) {
             Verdict::Known(caller) => self.in_scope(caller),
-            Verdict::Expired => Err(Refusal::Invalid("the API key has expired")),
+            Verdict::Expired => Err(Refusal::Expired("the API key has expired")),
             Verdict::Unknown => Err(Refusal::Invalid("the API key is not, or no longer, valid here")),
             Verdict::Unread => Err(Refusal::Unavailable),
         }
@@ -175,5 +255,17 @@ impl Guard {
             Anonymous::Always => Ok(self.0.stranger.clone()),
             Anonymous::Never | Anonymous::Loopback => Err(Refusal::Missing),
         }
+    }
+}
+
+impl fmt::Debug for GuardOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GuardOptions").field("auth", &self.auth).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").field("auth", &self.auth).finish_non_exhaustive()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +21,8 @@ struct Inner {
     origin: Origin,
     /// Fires when the credential is no longer good.
     ended: Option<CancellationToken>,
+    /// When it ceases to be, if it says so itself.
+    ends_at: Option<SystemTime>,
 }
 
 /// What is known of a caller beside the credential.
@@ -36,23 +39,58 @@ impl Caller {
     /// Somebody without a credential; `local` if certain to be on this machine.
     pub fn anonymous(local: bool) -> Caller {
         let origin = if local { Origin::Local } else { Origin::Elsewhere };
-        Caller(Arc::new(Inner { principal: Principal::anonymous(), scopes: Vec::new(), origin, ended: None }))
+        Caller(Arc::new(Inner {
+            principal: Principal::anonymous(),
+            scopes: Vec::new(),
+            origin,
+            ended: None,
+            ends_at: None,
+        }))
     }
 
     /// Whoever has started this process, and configured it.
     pub fn starter(principal: Principal) -> Caller {
-        Caller(Arc::new(Inner { principal, scopes: Vec::new(), origin: Origin::Starter, ended: None }))
+        Caller(Arc::new(Inner {
+            principal,
+            scopes: Vec::new(),
+            origin: Origin::Starter,
+            ended: None,
+            ends_at: None,
+        }))
     }
 
     /// The holder of a credential with these scopes.
     pub fn known(principal: Principal, scopes: Vec<String>) -> Caller {
         let ended = Some(CancellationToken::new());
-        Caller(Arc::new(Inner { principal, scopes, origin: Origin::Elsewhere, ended }))
+        Caller(Arc::new(Inner { principal, scopes, origin: Origin::Elsewhere, ended, ends_at: None }))
     }
 
-    /// Fires when the credential is no longer good; what it has opened ends then. None for who has shown none.
-    pub fn ended(&self) -> Option<&CancellationToken> {
-        self.0.ended.as_ref()
+    /// The holder of a credential that is good until `ends_at`, or until `ended` fires.
+    pub fn until(
+        principal: Principal,
+        scopes: Vec<String>,
+        ends_at: SystemTime,
+        ended: CancellationToken,
+    ) -> Caller {
+        let (ended, ends_at) = (Some(ended), Some(ends_at));
+        Caller(Arc::new(Inner { principal, scopes, origin: Origin::Elsewhere, ended, ends_at }))
+    }
+
+    /// Comes when the credential is no longer good; what it has opened ends then. None for who has shown none.
+    pub fn ended(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let (ended, ends_at) = (self.0.ended.clone()?, self.0.ends_at);
+        Some(async move {
+            let left = ends_at.map(|end| end.duration_since(SystemTime::now()).unwrap_or_default());
+            match left {
+                Some(left) => drop(tokio::time::timeout(left, ended.cancelled()).await),
+                None => ended.cancelled().await,
+            }
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_over(&self) -> bool {
+        self.0.ended.as_ref().is_some_and(CancellationToken::is_cancelled)
     }
 
     /// The credential is no longer good. Answers whether that is news.

@@ -29,7 +29,7 @@ pub(super) const KEY_PRINCIPAL: &str = "key:";
 pub(super) struct Keys {
     /// `None` until they have been read for the first time.
     table: ArcSwapOption<Table>,
-    /// Counts the times when a key has ceased to be in force.
+    /// Counts the times when a credential has ceased to be good.
     ended: watch::Sender<u64>,
 }
 
@@ -75,6 +75,11 @@ pub(super) enum Verdict {
 }
 
 impl Keys {
+    /// A table that is empty, and has not been read; `ended` hears of every key that ceases to be in force.
+    pub fn new(ended: watch::Sender<u64>) -> Keys {
+        Keys { table: ArcSwapOption::empty(), ended }
+    }
+
     /// Whose key it is.
     ///
     /// Nothing of the time this takes depends on how near a wrong key comes to a right one: what is looked up and
@@ -96,11 +101,6 @@ impl Keys {
         // What has not been read has not ended.
         let Some(table) = table.as_ref() else { return true };
         table.entries().any(|entry| entry.caller.principal() == principal && !entry.is_over(now))
-    }
-
-    /// Changes whenever a key has ceased to be in force.
-    pub fn ended(&self) -> watch::Receiver<u64> {
-        self.ended.subscribe()
     }
 
     /// Takes what is on file in place of what was known; whoever holds a key that is not among it any more is sent away.
@@ -248,15 +248,15 @@ mod tests {
             verdict => panic!("{verdict:?}"),
         };
         let (first, second) = (caller(mine.key.expose()), caller(other.key.expose()));
-        let open = |caller: &Caller| !caller.ended().unwrap().is_cancelled();
+        let open = |caller: &Caller| !caller.is_over();
         // Another key comes; nothing of these two has changed.
         keys.replace(vec![
             expiring("mine", mine.digest),
             stored("other", other.digest),
             stored("c", mint().digest),
         ]);
-        assert!(open(&first) && open(&second) && !keys.ended().has_changed().unwrap());
-        let mut ended = keys.ended();
+        assert!(open(&first) && open(&second) && !keys.ended.subscribe().has_changed().unwrap());
+        let mut ended = keys.ended.subscribe();
         keys.replace(vec![expiring("mine", mine.digest)]);
         assert!(open(&first) && !open(&second) && ended.has_changed().unwrap());
         assert!(!keys.is_in_force(second.principal(), at(0)) && keys.is_in_force(first.principal(), at(0)));

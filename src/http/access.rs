@@ -1,26 +1,22 @@
 //! Who is let in at the front, and what those hear who are not.
 
-use std::net::SocketAddr;
-
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tracing::{debug, info};
 
 use crate::base::{Era, Error, ErrorKind};
-use crate::guard::{Caller, Peer, Refusal};
+use crate::guard::{Caller, Refusal};
 use crate::telemetry::names;
 
+use super::arrival::Arrival;
 use super::front::Front;
+use super::metadata;
 use super::reply::{FrontResponse, refusal};
 
-/// Headers by which a proxy says for whom it asks.
-const RELAY_HEADERS: [&str; 3] = ["forwarded", "x-forwarded-for", "x-real-ip"];
-
-/// Who sends an exchange with these headers over a connection from `peer`.
-pub fn caller(front: &Front, headers: &HeaderMap, peer: SocketAddr) -> Result<Caller, Refusal> {
-    let relayed = RELAY_HEADERS.iter().any(|name| headers.contains_key(*name));
-    let peer = Peer { address: peer.ip(), relayed };
-    let caller = front.guard.authenticate(headers, peer).map_err(|why| match why {
+/// Who sends an exchange with these headers, which has come so.
+pub async fn caller(front: &Front, headers: &HeaderMap, arrival: &Arrival) -> Result<Caller, Refusal> {
+    let peer = arrival.peer;
+    let caller = front.guard.authenticate(headers, peer).await.map_err(|why| match why {
         // A good credential is let in from wherever it comes; it is the wrong ones that have to wait.
         Refusal::Invalid(_) | Refusal::Several => match front.limits.failed_login(peer.address) {
             Ok(()) => why,
@@ -42,9 +38,11 @@ pub fn caller(front: &Front, headers: &HeaderMap, peer: SocketAddr) -> Result<Ca
 }
 
 /// What somebody hears who is not let in (RFC 6750 §3.1; MCP, `basic/authorization`, "Error Handling").
-pub fn refused(front: &Front, why: Refusal) -> FrontResponse {
+pub fn refused(front: &Front, why: Refusal, arrival: &Arrival, path: &str) -> FrontResponse {
     let (kind, status) = match why {
-        Refusal::Missing | Refusal::Invalid(_) => (ErrorKind::Unauthenticated, StatusCode::UNAUTHORIZED),
+        Refusal::Missing | Refusal::Invalid(_) | Refusal::Expired(_) => {
+            (ErrorKind::Unauthenticated, StatusCode::UNAUTHORIZED)
+        }
         Refusal::Scope => (ErrorKind::Forbidden, StatusCode::FORBIDDEN),
         Refusal::Several => (ErrorKind::InvalidRequest, StatusCode::BAD_REQUEST),
         Refusal::Unavailable => (ErrorKind::Unavailable, StatusCode::SERVICE_UNAVAILABLE),
@@ -60,7 +58,12 @@ pub fn refused(front: &Front, why: Refusal) -> FrontResponse {
     match why {
         Refusal::Unavailable => drop(headers.insert(RETRY_AFTER, SOON)),
         Refusal::Limited(_) => {}
-        why => drop(headers.insert(WWW_AUTHENTICATE, challenge(front, why))),
+        why => {
+            drop(headers.insert(
+                WWW_AUTHENTICATE,
+                challenge(front, why, metadata::address(&front.guard, arrival, path)),
+            ))
+        }
     }
     response
 }
@@ -68,7 +71,7 @@ pub fn refused(front: &Front, why: Refusal) -> FrontResponse {
 /// Seconds after which a credential that cannot be checked now is worth another try.
 const SOON: HeaderValue = HeaderValue::from_static("1");
 
-fn challenge(front: &Front, why: Refusal) -> HeaderValue {
+fn challenge(front: &Front, why: Refusal, metadata: Option<String>) -> HeaderValue {
     let mut text = String::from(r#"Bearer realm="trunkline""#);
     if let Some(error) = why.code() {
         text.push_str(&format!(r#", error="{error}", error_description="{why}""#));
@@ -77,6 +80,9 @@ fn challenge(front: &Front, why: Refusal) -> HeaderValue {
     if !scopes.is_empty() && why != Refusal::Several {
         text.push_str(&format!(r#", scope="{}""#, scopes.join(" ")));
     }
-    // Scopes and our own words are visible ASCII without quotes.
+    if let Some(address) = metadata {
+        text.push_str(&format!(r#", resource_metadata="{address}""#));
+    }
+    // Scopes, addresses and our own words are visible ASCII without quotes.
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("Bearer"))
 }

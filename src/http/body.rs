@@ -6,7 +6,6 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::router::InFlight;
 use crate::session::{Listening, Place, Reader, StreamHold};
@@ -61,7 +60,7 @@ pub enum FrontBody {
         /// What arrives.
         body: Box<FrontBody>,
         /// The end of the credential.
-        ended: Pin<Box<WaitForCancellationFutureOwned>>,
+        ended: Pin<Box<dyn Future<Output = ()> + Send>>,
     },
 }
 
@@ -71,13 +70,11 @@ impl FrontBody {
         FrontBody::Whole(Some(bytes.into()))
     }
 
-    /// The same, broken off when `ended` fires. What is at hand in one piece goes out as it is.
-    pub fn until(self, ended: &CancellationToken) -> FrontBody {
+    /// The same, broken off when `ended` comes. What is at hand in one piece goes out as it is.
+    pub fn until(self, ended: impl Future<Output = ()> + Send + 'static) -> FrontBody {
         match self {
             FrontBody::Whole(_) => self,
-            body => {
-                FrontBody::Until { body: Box::new(body), ended: Box::pin(ended.clone().cancelled_owned()) }
-            }
+            body => FrontBody::Until { body: Box::new(body), ended: Box::pin(ended) },
         }
     }
 

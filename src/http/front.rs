@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use arc_swap::ArcSwap;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
+use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service as _;
@@ -17,12 +19,13 @@ use crate::session::{Hub, Sessions};
 use crate::supervisor::Services;
 use crate::telemetry::names;
 
+use super::arrival::Arrival;
 use super::body::{FrontBody, RequestBody};
 use super::oldest::{self, Oldest};
 use super::origin::{OriginRules, refused};
 use super::reply::{FrontResponse, refusal, status};
 use super::who::Who;
-use super::{access, enhance, pages, post, rest, services, streams};
+use super::{access, enhance, metadata, pages, post, rest, services, streams};
 
 /// The shared state of the front.
 pub struct Front {
@@ -44,6 +47,8 @@ pub struct Front {
     pub hub: Hub,
     /// Who may talk to us from a browser.
     pub rules: OriginRules,
+    /// Whose word on clients behind them is believed.
+    pub proxies: ArcSwap<Vec<IpNet>>,
     /// Cap of a request's body in bytes.
     pub max_body: AtomicUsize,
     /// Whether MCP is served here, and services.
@@ -83,7 +88,11 @@ pub async fn exchange(front: Arc<Front>, peer: SocketAddr, request: Request<Inco
 
 /// The credential comes before everything else: whoever is not let in learns nothing, not even which servers there are.
 async fn answer(front: &Arc<Front>, peer: SocketAddr, request: Request<Incoming>) -> FrontResponse {
-    let caller = access::caller(front, request.headers(), peer);
+    let arrival = Arrival::read(peer, request.headers(), request.uri(), &front.proxies.load());
+    if let Some(metadata) = metadata::answer(&front.guard, &arrival, &request) {
+        return metadata;
+    }
+    let caller = access::caller(front, request.headers(), &arrival).await;
     let path = request.uri().path();
     match caller {
         Ok(caller) => {
@@ -96,7 +105,7 @@ async fn answer(front: &Arc<Front>, peer: SocketAddr, request: Request<Incoming>
         Err(why) if pages::is_open(path) && !matches!(why, Refusal::Several) => {
             page(front, None, request).await
         }
-        Err(why) => access::refused(front, why),
+        Err(why) => access::refused(front, why, &arrival, path),
     }
 }
 

@@ -8,6 +8,7 @@
 mod accepts;
 mod access;
 pub mod api;
+mod arrival;
 mod ask;
 mod batch;
 mod body;
@@ -16,6 +17,7 @@ mod era;
 mod front;
 mod gathering;
 mod intake;
+mod metadata;
 mod oldest;
 mod origin;
 mod outlet;

@@ -58,6 +58,7 @@ mod stdio;
 mod streaming;
 mod supervision;
 mod tasks;
+mod tokens;
 mod tracing;
 mod transparency;
 mod upstream_http;

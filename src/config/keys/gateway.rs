@@ -34,6 +34,12 @@ pub(super) const ROWS: &[KeyDoc] = &[
         Value("false"),
         "Dangerous: lets everybody who reaches `listen` use every server.",
     ),
+    live(key(
+        "gateway.trusted_proxies",
+        List,
+        Value("[]"),
+        "Addresses and networks of proxies whose X-Forwarded-For, -Proto and -Host are believed.",
+    )),
     live(key("gateway.max_body", MESSAGE, Value("4MiB"), "The largest body of one request.")),
     // Each costs a record of some hundred bytes; at the limit that is a few megabytes.
     live(key("gateway.max_sessions", SOME, Value("10000"), "The most sessions held at once.")),

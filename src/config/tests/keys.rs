@@ -21,6 +21,13 @@ macro_rules! of_gateway {
 macro_rules! of_activity {
     ($($field:tt)+) => { |config| format!("{:?}", config.activity.$($field)+) };
 }
+macro_rules! of_issuer {
+    ($($field:tt)+) => {
+        |config| {
+            config.auth.issuers.first().map(|issuer| format!("{:?}", issuer.$($field)+)).unwrap_or_default()
+        }
+    };
+}
 macro_rules! of_limits {
     ($field:ident) => {
         |config| show_rate(config.limits.$field)
@@ -96,6 +103,12 @@ const ROWS: &[Row] = &[
         |config| format!("{:?}", config.servers.iter().map(|server| &server.name).collect::<Vec<_>>()),
         "[\"a\", \"b\", \"agenthub\"]",
     ),
+    (
+        "gateway.trusted_proxies",
+        "[\"10.0.0.0/8\", \"::1\"]",
+        of_gateway!(trusted_proxies),
+        "[10.0.0.0/8, ::1/128]",
+    ),
     ("gateway.max_body", "\"1MiB\"", of_gateway!(max_body), "1048576"),
     ("gateway.max_sessions", "5", of_gateway!(max_sessions), "5"),
     ("gateway.session_ttl", "\"5m\"", of_gateway!(session_ttl), "300s"),
@@ -128,6 +141,48 @@ const ROWS: &[Row] = &[
         "[\"mcp:use\"]",
         |config| format!("{:?}", config.auth.required_scopes),
         "[\"mcp:use\"]",
+    ),
+    (
+        "auth.issuers.i.url",
+        "\"https://id/t\"\nauth.issuers.i.audiences = [\"a\"]",
+        of_issuer!(url),
+        "\"https://id/t\"",
+    ),
+    (
+        "auth.issuers.i.audiences",
+        "[\"a\", \"b\"]\nauth.issuers.i.url = \"https://id\"",
+        of_issuer!(audiences),
+        "[\"a\", \"b\"]",
+    ),
+    (
+        "auth.issuers.i.algorithms",
+        "[\"ES384\"]\nauth.issuers.i.audiences = [\"a\"]\nauth.issuers.i.url = \"https://id\"",
+        of_issuer!(algorithms),
+        "[Es384]",
+    ),
+    (
+        "auth.issuers.i.jwks_url",
+        "\"http://127.0.0.1/k\"\nauth.issuers.i.audiences = [\"a\"]\nauth.issuers.i.url = \"https://id\"",
+        of_issuer!(jwks_url),
+        "Some(\"http://127.0.0.1/k\")",
+    ),
+    (
+        "auth.issuers.i.clock_skew",
+        "\"5s\"\nauth.issuers.i.audiences = [\"a\"]\nauth.issuers.i.url = \"https://id\"",
+        of_issuer!(clock_skew),
+        "5s",
+    ),
+    (
+        "auth.issuers.i.principal_claim",
+        "\"email\"\nauth.issuers.i.audiences = [\"a\"]\nauth.issuers.i.url = \"https://id\"",
+        of_issuer!(principal_claim),
+        "\"email\"",
+    ),
+    (
+        "auth.issuers.i.ca_file",
+        "\"/ca.pem\"\nauth.issuers.i.audiences = [\"a\"]\nauth.issuers.i.url = \"https://id\"",
+        of_issuer!(ca_file),
+        "Some(\"/ca.pem\")",
     ),
     ("limits.total", "\"500/s burst 1000\"", of_limits!(total), "500/s burst 1000"),
     ("limits.principal", "\"100/s\"", of_limits!(principal), "100/s"),

@@ -4,6 +4,7 @@
 pub mod backend;
 pub mod clients;
 pub mod gateway;
+pub mod issuer;
 pub mod keys;
 pub mod pipe;
 pub mod processes;
