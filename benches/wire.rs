@@ -191,7 +191,14 @@ async fn demo() -> (Fleet, CatalogHandle) {
     let loaded = config::load(sources).unwrap_or_else(|faults| panic!("{faults}"));
     let surroundings = Surroundings { exe: PROGRAM.into(), environment: Vec::new() };
     let servers = loaded.config.servers;
-    let options = FleetOptions { servers, surroundings, store: None, stored: Vec::new(), parallel_starts: 1 };
+    let options = FleetOptions {
+        servers,
+        surroundings,
+        store: None,
+        stored: Vec::new(),
+        credentials: None,
+        parallel_starts: 1,
+    };
     let fleet = Fleet::start(options);
     let catalog = CatalogHandle::start(fleet.clone(), NAME_LIMIT, CancellationToken::new());
     let mut changes = catalog.changes();

@@ -8,6 +8,7 @@ pub mod base;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod credentials;
 pub mod demo;
 pub mod enhance;
 pub mod guard;

@@ -9,6 +9,8 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use tracing::debug;
 
+use crate::base::{SEAL_KEY_FILE, SealKey};
+
 use super::failure::Failure;
 
 /// The file that is locked while a gateway runs. The lock goes with the process, however it ends; the file stays.
@@ -18,8 +20,14 @@ const LOCK_FILE: &str = "gateway.lock";
 #[derive(Debug)]
 pub struct Claim(#[expect(dead_code, reason = "the lock lasts as long as the file is open")] Option<File>);
 
+/// The key of everything that is sealed under this folder, which is made if it is missing, as the key is.
+pub fn seal_key(data_dir: &Path) -> Result<SealKey, Failure> {
+    make_data_dir(data_dir)?;
+    Ok(SealKey::load_or_create(&data_dir.join(SEAL_KEY_FILE))?)
+}
+
 /// Makes the folder, for our eyes only: it holds the key.
-pub fn make_data_dir(path: &Path) -> Result<(), Failure> {
+fn make_data_dir(path: &Path) -> Result<(), Failure> {
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

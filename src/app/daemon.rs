@@ -19,6 +19,7 @@ use crate::base::ServerName;
 use crate::base::seal::SealKey;
 use crate::catalog::CatalogHandle;
 use crate::config::{Config, Loaded, LogFormat, Setting, Sources};
+use crate::credentials::{Credentials, CredentialsOptions, Vault};
 use crate::enhance::Enhancer;
 use crate::guard::{Guard, GuardOptions, Limits, Policy};
 use crate::http::{self, Front, OriginRules};
@@ -31,7 +32,7 @@ use crate::telemetry::{self, Format, LogFilter, LogGuard, LogOptions, MetricsHan
 
 use super::admin::{self, Opened};
 use super::banner::banner;
-use super::claim::{claim, make_data_dir};
+use super::claim::{claim, seal_key};
 use super::failure::Failure;
 use super::live::Live;
 use super::pipes;
@@ -39,8 +40,6 @@ use super::reload::Reloader;
 use super::stop::Stop;
 use super::watchdog;
 
-/// The file of the key that seals session ids.
-const KEY_FILE: &str = "seal.key";
 /// Connections that may be open beside those that hold a stream or a call: idle keep-alive ones.
 const IDLE_CONNECTIONS: usize = 4096;
 /// Descriptors left for children's pipes, the store and upstream connections when connections are capped by the
@@ -116,10 +115,9 @@ async fn daemon(given: Given, face: &Face, say: impl Fn(&str)) -> Result<(), Fai
         Face::Pipes(_) => None,
     };
     let address = listener.as_ref().map_or(Ok(gateway.listen), TcpListener::local_addr)?;
-    make_data_dir(&gateway.data_dir)?;
+    let key = seal_key(&gateway.data_dir)?;
     // One on pipes is a guest: a client's own, beside the daemon and others of its kind.
     let _claim = matches!(face, Face::Listener).then(|| claim(&gateway.data_dir)).transpose()?;
-    let key = SealKey::load_or_create(&gateway.data_dir.join(KEY_FILE))?;
     let store = Store::open(store::Options { data_dir: gateway.data_dir.clone() }).await?;
     let activity = match config.activity.enabled {
         true => ActivityLog::start(&activity::Options {
@@ -140,6 +138,9 @@ async fn daemon(given: Given, face: &Face, say: impl Fn(&str)) -> Result<(), Fai
         parallel_starts: gateway.parallel_starts,
         stored: store.load_catalogs().await.unwrap_or_default(),
         store: Some(store.clone()),
+        credentials: Some(Credentials::start(CredentialsOptions {
+            vault: Vault::new(&gateway.data_dir, key.clone()),
+        })),
     });
     let services = Services::start(ServicesOptions {
         services: config.services.clone(),

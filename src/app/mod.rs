@@ -18,6 +18,7 @@ mod stop;
 mod watchdog;
 
 pub use banner::base_of;
+pub use claim::seal_key;
 pub use daemon::{Face, run};
 pub use failure::Failure;
 pub use pipes::{Connect, connect};

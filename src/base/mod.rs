@@ -25,5 +25,5 @@ pub use level::Level;
 pub use name::{BadServerName, ServerName};
 pub use principal::Principal;
 pub use seal::SealKey;
-pub use seal_file::SealKeyError;
+pub use seal_file::{SEAL_KEY_FILE, SealKeyError};
 pub use secret::Secret;

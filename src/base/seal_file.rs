@@ -9,6 +9,9 @@ use zeroize::Zeroizing;
 use super::random;
 use super::seal::{SEAL_KEY_LEN, SealKey};
 
+/// The name of the file in the data directory that holds the key of everything that is sealed there.
+pub const SEAL_KEY_FILE: &str = "seal.key";
+
 /// Why a key file could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SealKeyError {

@@ -9,6 +9,7 @@ use super::admin::Admin;
 use super::configuration::{Check, Config};
 use super::health::Health;
 use super::keys::Key;
+use super::login::{LoginArguments, LogoutArguments};
 use super::onboard::{Connect, DoctorArguments, Import};
 use super::policy::Policy;
 
@@ -35,6 +36,10 @@ pub enum Command {
     Import(Import),
     /// Point a client at the gateway: prints what goes into the client's configuration, or puts it there.
     Connect(Connect),
+    /// Log in to a server, for everybody who may use the gateway.
+    Login(LoginArguments),
+    /// Forget the login to a server.
+    Logout(LogoutArguments),
     /// Look for whatever keeps the gateway from serving, and say the cure.
     Doctor(DoctorArguments),
     /// Check the configuration and say everything that is wrong with it (exit code 78), or what was found.

@@ -11,6 +11,7 @@ pub mod exit;
 mod health;
 mod keys;
 mod load;
+mod login;
 mod onboard;
 mod packaging;
 mod policy;

@@ -11,7 +11,7 @@ use super::activity;
 use super::admin;
 use super::arguments::{Arguments, Command, Serve, Stdio};
 use super::words::{fail, say};
-use super::{configuration, exit, health, keys, load, onboard, packaging, policy};
+use super::{configuration, exit, health, keys, load, login, onboard, packaging, policy};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -22,6 +22,8 @@ pub fn main() -> ExitCode {
         Some(Command::Stdio(stdio)) => serve_stdio(stdio, arguments.serve),
         Some(Command::Import(import)) => onboard::import(import),
         Some(Command::Connect(connect)) => onboard::connect(connect, arguments.serve.config),
+        Some(Command::Login(arguments_of_login)) => login::login(arguments_of_login, arguments.serve),
+        Some(Command::Logout(arguments_of_logout)) => login::logout(arguments_of_logout, arguments.serve),
         Some(Command::Doctor(doctor)) => onboard::doctor(doctor, arguments.serve.config),
         Some(Command::Check(check)) => configuration::check(check, arguments.serve.config),
         Some(Command::Config { command }) => configuration::config(command, arguments.serve.config),

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
+use http::header::AUTHORIZATION;
 use tracing_subscriber::EnvFilter;
 
 use super::activity::Activity;
@@ -160,6 +161,14 @@ fn check_defaults(reader: &mut Reader<'_>) {
     }
 }
 
+/// Whether the entry of a server has a header `Authorization`, beside which there is no login.
+fn brings_its_own(stack: &Stack, section: &str, server: &str) -> bool {
+    let headers = stack.below(&path(&[section, server, "headers"]));
+    headers
+        .iter()
+        .any(|leaf| leaf.path.last().is_some_and(|name| name.eq_ignore_ascii_case(AUTHORIZATION.as_str())))
+}
+
 /// Every setting in force, those included that are found out at start.
 fn settings(
     stack: &Stack,
@@ -170,6 +179,9 @@ fn settings(
     let mut leaves = stack.below(&[]);
     // A default that means nothing for this server would be refused in a file.
     leaves.retain(|leaf| match (leaf.doc.only, leaf.path.as_slice()) {
+        (_, [section, server, table, ..]) if table == "oauth" && brings_its_own(stack, section, server) => {
+            false
+        }
         (Some(reach), [section, server, ..]) => stack.find(&path(&[section, server, reach.key()])).is_some(),
         _ => true,
     });

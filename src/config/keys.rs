@@ -9,6 +9,7 @@ mod gateway;
 mod import;
 mod limits;
 mod metrics;
+mod oauth;
 mod policy;
 mod replay;
 mod servers;
@@ -184,6 +185,7 @@ const SECTIONS: &[&[KeyDoc]] = &[
     activity::ROWS,
     defaults::ROWS,
     servers::ROWS,
+    oauth::ROWS,
     services::ROWS,
     enhance::ROWS,
 ];

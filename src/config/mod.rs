@@ -34,8 +34,10 @@ mod layers;
 mod limits;
 mod links;
 mod load;
+mod logins;
 mod metrics;
 mod model;
+mod oauth;
 mod operating;
 mod policy;
 mod policy_pattern;
@@ -74,6 +76,7 @@ pub use model::{
     Breaker, Config, Gateway, Health, HttpTransport, Limits, Log, LogFormat, Origin, Protocol, Replace,
     Restart, Server, Start, ToolFilter, Transport,
 };
+pub use oauth::{Grant, OAuth};
 pub use policy::{PolicyRule, PolicyRules};
 pub use policy_pattern::{Hint, Hints, ItemKind, Pattern};
 pub use rate::Rate;

@@ -15,6 +15,7 @@ use super::auth::Auth;
 use super::enhance::Enhance;
 use super::limits::RateLimits;
 use super::links::Links;
+use super::oauth::OAuth;
 use super::policy::PolicyRules;
 use super::rate::Rate;
 use super::url::Url;
@@ -139,6 +140,8 @@ pub struct Server {
     pub transport: Transport,
     /// How a URL speaks HTTP.
     pub http: HttpTransport,
+    /// How the gateway comes by a token for a URL; nothing for a command, and where a header says who it is.
+    pub oauth: Option<OAuth>,
     /// Which era of the protocol it speaks.
     pub protocol: Protocol,
     /// How long one call may take.

@@ -9,6 +9,7 @@ use super::faults::At;
 use super::keys::Reach;
 use super::layers::{KeyPath, Leaf, Place};
 use super::links::{Isolation, Links};
+use super::logins::oauth;
 use super::model::{HttpTransport, Limits, Protocol, Replace, Restart, Server, Start, ToolFilter, Transport};
 use super::rate::Rate;
 use super::reader::{Reader, path};
@@ -48,10 +49,17 @@ pub(super) fn server(reader: &mut Reader<'_>, name: &str, at: &At, spoiled: &[Ke
     let resolve = reader.resolve;
     reader.resolve = enabled && resolve;
     let transport = transport(reader, name, at, spoiled);
+    let oauth = match &transport {
+        Some(Transport::Http { headers, .. }) => {
+            oauth(reader, name, headers.iter().any(|(header, _)| *header == http::header::AUTHORIZATION))
+        }
+        _ => None,
+    };
     reader.resolve = resolve;
     let protocol = [Protocol::Auto, Protocol::Legacy, Protocol::Modern][reader.choice(&key("protocol"))];
     let server = Server {
         enabled,
+        oauth,
         http: [HttpTransport::Auto, HttpTransport::Streamable, HttpTransport::Sse]
             [reader.choice(&key("transport"))],
         protocol,

@@ -3,11 +3,14 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::base::{SEAL_KEY_FILE, SealKey};
 use crate::config::{Config, Server, Transport};
+use crate::credentials::{Credentials, CredentialsOptions, Vault};
 use crate::supervisor::{Fleet, FleetOptions, ServerHandle, Surroundings};
 use crate::upstream::ListKind;
 
@@ -131,6 +134,7 @@ pub(super) async fn handshakes(config: Config, surroundings: Surroundings, tell:
         store: None,
         parallel_starts: config.gateway.parallel_starts,
         stored: Vec::new(),
+        credentials: logins(&config.gateway.data_dir),
     });
     let began = Instant::now();
     for server in fleet.servers().iter() {
@@ -145,6 +149,13 @@ pub(super) async fn handshakes(config: Config, surroundings: Surroundings, tell:
         tell(finding);
     }
     fleet.shutdown().await;
+}
+
+/// The logins that the gateway has; nothing is made that is not there.
+fn logins(data_dir: &Path) -> Option<Arc<Credentials>> {
+    let key = data_dir.join(SEAL_KEY_FILE);
+    let key = key.exists().then(|| SealKey::load_or_create(&key).ok()).flatten()?;
+    Some(Credentials::start(CredentialsOptions { vault: Vault::new(data_dir, key) }))
 }
 
 fn ready(server: &ServerHandle, began: Instant) -> Finding {
@@ -189,7 +200,9 @@ fn cure(server: &ServerHandle, error: &str) -> String {
         }
         Transport::Http { url, .. } => {
             let host = url.uri().host().unwrap_or_default();
-            if says(&["401", "403", "credential"]) {
+            if says(&["needs_login"]) {
+                format!("run `trunkline login {name}`, or correct `servers.{name}.oauth`")
+            } else if says(&["401", "403", "credential"]) {
                 format!(
                     "put the credential into `servers.{name}.headers`, such as Authorization = \"Bearer ${{env:TOKEN}}\""
                 )

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::base::{FINGERPRINT, ServerName};
 use crate::config;
+use crate::credentials::Credentials;
 use crate::store::{Store, StoredCatalog};
 use crate::telemetry::names;
 
@@ -34,6 +35,8 @@ pub struct FleetOptions {
     pub parallel_starts: usize,
     /// What is known from the last run.
     pub stored: Vec<StoredCatalog>,
+    /// Logins to servers; without them none can be logged in to.
+    pub credentials: Option<Arc<Credentials>>,
 }
 
 /// Handles to every server. Cloning is cheap.
@@ -81,6 +84,7 @@ impl Fleet {
             surroundings: Arc::new(options.surroundings),
             store: options.store,
             metrics: Arc::default(),
+            credentials: options.credentials,
             starts: Arc::new(Semaphore::new(options.parallel_starts)),
         };
         let yard = Yard {

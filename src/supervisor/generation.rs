@@ -11,8 +11,10 @@ use tracing::{debug, info, warn};
 
 use crate::base::{Era, Version};
 use crate::config::{Protocol, Transport};
+use crate::credentials::{Credential, Credentials, LoginState};
 use crate::platform::{self, Process};
 use crate::store::Store;
+use crate::upstream::http::Authorize;
 use crate::upstream::{Hint, Link, Lost, Peer, StdioLink, ended_fault, handshake};
 
 use super::breaker::Breaker;
@@ -31,6 +33,8 @@ pub(super) struct Resources {
     pub surroundings: Arc<launch::Surroundings>,
     pub store: Option<Store>,
     pub metrics: Arc<ServerMetrics>,
+    /// Logins to servers.
+    pub credentials: Option<Arc<Credentials>>,
     /// Places for children that are being brought up, of the whole fleet.
     pub starts: Arc<Semaphore>,
 }
@@ -38,6 +42,8 @@ pub(super) struct Resources {
 pub(super) struct Context {
     pub shared: Arc<Shared>,
     pub resources: Resources,
+    /// Who the gateway is to the server.
+    pub credential: Option<Arc<Credential>>,
     pub number: u64,
     /// Whether it waits for a place among the starts.
     pub cold: bool,
@@ -55,6 +61,8 @@ pub(super) struct Ended {
     pub reason: String,
     /// Whether trying again soon is pointless.
     pub permanent: bool,
+    /// Whether somebody has to log in to it first.
+    pub needs_login: bool,
     /// Whether only the link has lapsed and the server is well: it is opened again at once, which is no restart.
     pub lapsed: bool,
     /// The HTTP status by which it refused the handshake, if it did.
@@ -81,6 +89,7 @@ impl Ended {
         Ended {
             reason: reason.into(),
             permanent: false,
+            needs_login: false,
             lapsed: false,
             refused: None,
             speaks: None,
@@ -221,20 +230,54 @@ async fn take_place(context: &Context) {
 }
 
 async fn run_remote(context: Context) -> Ended {
-    let link = match launch::http_link(&context.shared.config, context.shared.audience()) {
+    let authorize = context.credential.clone().map(|credential| credential as Arc<dyn Authorize>);
+    let link = match launch::http_link(&context.shared.config, context.shared.audience(), authorize) {
         Ok(link) => link,
         Err(reason) => return Ended { permanent: true, ..Ended::because(reason) },
     };
-    let ended = tokio::select! {
+    let mut ended = tokio::select! {
         ended = remote::speak(&context, &link) => ended,
+        why = login_needed(context.credential.as_deref()) => Ended::because(why),
+        // Whether it serves without a login shows when it is opened anew.
+        () = login_ended(context.credential.as_deref()) => {
+            Ended { lapsed: true, ..Ended::because("has been logged out of") }
+        }
         () = context.cancel.cancelled() => Ended::stopped(&context.shared),
     };
+    if ended.refused == Some(StatusCode::UNAUTHORIZED)
+        && let Some(credential) = &context.credential
+    {
+        credential.want().await;
+    }
+    if let Some(LoginState::Needed(why)) =
+        context.credential.as_ref().map(|credential| credential.state().borrow().clone())
+    {
+        // Trying again would ask the same of the same person.
+        ended =
+            Ended { permanent: true, needs_login: true, ..Ended::because(format!("{why} (needs_login)")) };
+    }
     context.shared.live.store(None);
     link.close_questions();
     if context.cancel.is_cancelled() {
         link.end_session().await;
     }
     ended
+}
+
+/// Returns when somebody has to log in: why.
+async fn login_needed(credential: Option<&Credential>) -> String {
+    match credential {
+        Some(credential) => credential.needed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Returns when the login that there was has been ended.
+async fn login_ended(credential: Option<&Credential>) {
+    match credential {
+        Some(credential) => credential.ended().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Brings the link up and keeps the lists fresh; returns when the handshake fails or the link is lost.

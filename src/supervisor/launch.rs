@@ -10,7 +10,7 @@ use crate::base::{Secret, short_hex};
 use crate::config::{self, Transport};
 use crate::platform::{self, ChildSpec, Limits};
 use crate::upstream::Audience;
-use crate::upstream::http::{ClientOptions, HttpClient, HttpLink, HttpOptions};
+use crate::upstream::http::{Authorize, ClientOptions, HttpClient, HttpLink, HttpOptions};
 
 /// What the gateway's own process lends to its children.
 #[derive(Debug)]
@@ -55,7 +55,11 @@ pub(super) fn child_spec(server: &config::Server, surroundings: &Surroundings) -
 }
 
 /// The link of a URL entry, not yet opened.
-pub(super) fn http_link(server: &config::Server, audience: Audience) -> Result<Arc<HttpLink>, String> {
+pub(super) fn http_link(
+    server: &config::Server,
+    audience: Audience,
+    authorize: Option<Arc<dyn Authorize>>,
+) -> Result<Arc<HttpLink>, String> {
     let Transport::Http { url, headers, ca_file, proxy } = &server.transport else {
         return Err("has no URL".to_owned());
     };
@@ -76,6 +80,7 @@ pub(super) fn http_link(server: &config::Server, audience: Audience) -> Result<A
         name: server.name.clone(),
         url: url.uri().clone(),
         headers: map,
+        authorize,
         audience,
         max_message: usize::try_from(server.max_message).unwrap_or(usize::MAX),
         housekeeping_timeout: server.connect_timeout,

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::base::{Era, random};
+use crate::credentials::Credential;
 
 use super::event::ServerChange;
 use super::generation::{self, Ended, Resources};
@@ -34,6 +35,10 @@ pub(super) struct Owner {
     up: (mpsc::Sender<u64>, mpsc::Receiver<u64>),
     /// The era of the next attempt, when the last one proved it.
     proved: Option<Era>,
+    /// Who the gateway is to the server.
+    credential: Option<Arc<Credential>>,
+    /// Whether the server waits for somebody to log in.
+    awaits_login: bool,
 }
 
 impl Owner {
@@ -45,7 +50,19 @@ impl Owner {
         generation: u64,
     ) -> Owner {
         let machine = Machine::new(Policy::new(shared.config.restart)).after(generation);
-        Owner { shared, resources, commands, machine, running: None, up: mpsc::channel(1), proved: None }
+        let credential =
+            resources.credentials.as_ref().and_then(|credentials| credentials.of(&shared.config));
+        Owner {
+            shared,
+            resources,
+            commands,
+            machine,
+            running: None,
+            up: mpsc::channel(1),
+            proved: None,
+            credential,
+            awaits_login: false,
+        }
     }
 
     /// Runs until `shutdown`, and then until the server has stopped.
@@ -90,6 +107,10 @@ impl Owner {
                     None => { leaving = true; Event::Stop }
                 },
                 () = sleep_until(due), if due.is_some() => Event::Due,
+                () = logged_in(self.credential.as_deref()), if self.awaits_login && !leaving => {
+                    self.awaits_login = false;
+                    if matches!(self.machine.state(), State::Failed { .. }) { Event::Start } else { continue }
+                }
                 () = self.shared.wake.notified(), if !leaving => Event::Wake,
                 () = idle_for(&self.shared, idle), if idle.is_some() && !leaving => Event::Idle,
             };
@@ -103,6 +124,7 @@ impl Owner {
     fn down(&mut self, ended: Ended) -> Event {
         self.running = None;
         self.proved = ended.speaks;
+        self.awaits_login = ended.needs_login;
         if ended.lapsed {
             return Event::Lapsed { reason: ended.reason };
         }
@@ -135,6 +157,7 @@ impl Owner {
         let context = generation::Context {
             shared: Arc::clone(&self.shared),
             resources: self.resources.clone(),
+            credential: self.credential.clone(),
             number: generation,
             cold,
             settled: CancellationToken::new(),
@@ -199,6 +222,7 @@ async fn ended(running: &mut Option<Running>) -> Ended {
             Err(error) => Ended {
                 reason: format!("ran into a fault of the gateway ({error})"),
                 permanent: false,
+                needs_login: false,
                 lapsed: false,
                 refused: None,
                 speaks: None,
@@ -220,6 +244,14 @@ async fn idle_for(shared: &Shared, idle: Option<Duration>) {
             // A call is in flight, which is a use.
             shared.pulse.use_now();
         }
+    }
+}
+
+/// Returns when nobody has to log in any more.
+async fn logged_in(credential: Option<&Credential>) {
+    match credential {
+        Some(credential) => credential.settled().await,
+        None => std::future::pending().await,
     }
 }
 

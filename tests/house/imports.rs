@@ -6,11 +6,12 @@ use super::tokens::{Kind, Token};
 use super::tree::{Breach, File, Tree};
 
 /// The floors, lowest first. A room may use the rooms of lower floors and itself, and no other of its own floor.
-const FLOORS: [&[&str]; 13] = [
+const FLOORS: [&[&str]; 14] = [
     &["base", "platform"],
     &["protocol", "config", "sqlite"],
     &["store", "telemetry"],
     &["upstream", "activity", "guard"],
+    &["credentials"],
     &["supervisor"],
     &["catalog", "enhance"],
     &["router"],

@@ -28,6 +28,7 @@ mod identity;
 mod interleaved;
 mod letter;
 mod limits;
+mod logins;
 mod metrics;
 mod mirrored;
 mod modern;

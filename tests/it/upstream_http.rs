@@ -201,6 +201,8 @@ async fn a_status_of_the_server_is_never_a_status_for_the_client() {
                 assert!(!reply.headers.contains_key("www-authenticate"));
                 assert!(message_of(&answer).contains("'s'"), "{era} {status}: {answer}");
                 assert_eq!(code_of(&answer), code, "{era} {status}: {answer}");
+                // One tool that wants a login does not take those away that want none.
+                assert_eq!(message_of(&answer).contains("trunkline login s"), status == 401, "{answer}");
                 // A success in between, so that no breaker opens.
                 assert_eq!(legacy.text("s__echo", json!({ "message": "after" })).await, "after");
             }

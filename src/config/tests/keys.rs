@@ -5,15 +5,24 @@ use http::HeaderName;
 use crate::base::Secret;
 
 use super::super::{
-    Config, EnhanceRule, KeyDefault, KeyDoc, Kind, Pattern, PolicyRule, Rate, Transport, keys,
+    Config, EnhanceRule, KeyDefault, KeyDoc, Kind, Pattern, PolicyRule, Rate, Server, Transport, keys,
 };
 use super::given;
 
 /// What a key is set to, what is then read, and what that must be.
 type Row = (&'static str, &'static str, fn(&Config) -> String, &'static str);
 
-const BASE: &str =
-    "servers.a.command = \"/bin/a\"\nservers.b.url = \"http://b/\"\nservices.s.url = \"http://s/\"\n";
+const BASE: &str = "servers.a.command = \"/bin/a\"
+servers.b.url = \"http://b/\"
+services.s.url = \"http://s/\"
+servers.c.url = \"http://c/\"
+servers.c.oauth.client_id = \"c\"
+servers.c.oauth.client_secret = \"c\"
+servers.c.oauth.issuer = \"http://c/\"
+servers.d.url = \"http://d/\"
+servers.d.oauth.client_id = \"d\"
+servers.d.oauth.issuer = \"http://d/\"
+";
 
 macro_rules! of_gateway {
     ($($field:tt)+) => { |config| format!("{:?}", config.gateway.$($field)+) };
@@ -39,6 +48,11 @@ macro_rules! of_child {
 macro_rules! of_remote {
     ($($field:tt)+) => { |config| format!("{:?}", config.servers[1].$($field)+) };
 }
+macro_rules! of_login {
+    ($server:literal, $($field:tt)+) => {
+        |config| config.servers[$server].oauth.as_ref().map(|oauth| format!("{:?}", oauth.$($field)+)).unwrap_or_default()
+    };
+}
 macro_rules! of_service {
     ($($field:tt)+) => { |config| format!("{:?}", config.services[0].$($field)+) };
 }
@@ -52,7 +66,9 @@ macro_rules! of_transport {
                 Transport::$variant { $field, .. } => Some($show($field)),
                 _ => None,
             };
-            config.servers.iter().find_map(|server| find(&server.transport)).unwrap_or_default()
+            // Those of the base that have no login of their own.
+            let plain = |server: &&Server| matches!(server.name.as_str(), "a" | "b");
+            config.servers.iter().filter(plain).find_map(|server| find(&server.transport)).unwrap_or_default()
         }
     };
 }
@@ -101,7 +117,7 @@ const ROWS: &[Row] = &[
         "import",
         concat!("[\"", env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/clients/raycast/servers.json\"]"),
         |config| format!("{:?}", config.servers.iter().map(|server| &server.name).collect::<Vec<_>>()),
-        "[\"a\", \"b\", \"agenthub\"]",
+        "[\"a\", \"b\", \"c\", \"d\", \"agenthub\"]",
     ),
     (
         "gateway.trusted_proxies",
@@ -291,6 +307,29 @@ const ROWS: &[Row] = &[
     ),
     ("servers.a.tools.allow", "[\"get_*\"]", of_child!(tools.allow), "[\"get_*\"]"),
     ("servers.a.tools.deny", "[\"rm\"]", of_child!(tools.deny), "[\"rm\"]"),
+    ("servers.c.oauth.grant", "\"client_credentials\"", of_login!(2, grant), "ClientCredentials"),
+    ("servers.c.oauth.issuer", "\"https://i/\"", of_login!(2, issuer), "Some(\"https://i/\")"),
+    ("servers.c.oauth.client_id", "\"x\"", of_login!(2, client_id), "Some(\"x\")"),
+    (
+        "servers.c.oauth.client_secret",
+        "\"s\"",
+        of_login!(2, client_secret.as_ref().map(Secret::expose)),
+        "Some(\"s\")",
+    ),
+    (
+        "servers.d.oauth.private_key",
+        "\"k\"",
+        of_login!(3, private_key.as_ref().map(Secret::expose)),
+        "Some(\"k\")",
+    ),
+    (
+        "servers.b.oauth.client_metadata_url",
+        "\"https://m/c.json\"",
+        of_login!(1, client_metadata_url),
+        "Some(\"https://m/c.json\")",
+    ),
+    ("servers.b.oauth.scopes", "[\"read\"]", of_login!(1, scopes), "[\"read\"]"),
+    ("servers.b.oauth.redirect_port", "8123", of_login!(1, redirect_port), "8123"),
     ("gateway.max_service_connections", "5", of_gateway!(max_service_connections), "5"),
     ("enhance.service", "\"s\"", of_enhance!(service), "Some(\"s\")"),
     ("enhance.timeout", "\"1m\"", of_enhance!(timeout), "60s"),

@@ -10,6 +10,7 @@ mod faults_of_values;
 mod faults_together;
 mod imports;
 mod keys;
+mod oauth;
 mod pages;
 mod precedence;
 mod values;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, LOCATION};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
@@ -15,12 +15,13 @@ use tracing::debug;
 use crate::base::{Era, ErrorKind, ServerName, Version};
 use crate::protocol::{Message, header, id, write};
 
-use super::super::fault::{Delivery, Fault};
+use super::super::fault::Fault;
 use super::super::inquiry::{Audience, Inquiries};
 use super::super::mailbox::mailbox;
 use super::super::outgoing::Outgoing;
 use super::super::pending::Pending;
 use super::super::signals::{Lost, Signals};
+use super::authorize::{Authorize, Pass};
 use super::client::HttpClient;
 use super::exchange::Exchange;
 
@@ -34,9 +35,6 @@ const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
 /// requests time out at its own end.
 const MAX_ANSWERS: usize = 8;
 
-/// Redirects followed, on the server's own origin only.
-const MAX_REDIRECTS: usize = 3;
-
 /// Where a server is and how to talk to it.
 #[derive(Debug)]
 pub struct HttpOptions {
@@ -46,6 +44,8 @@ pub struct HttpOptions {
     pub url: Uri,
     /// Headers of every request, credentials among them.
     pub headers: HeaderMap,
+    /// Where its token comes from, if it may need one.
+    pub authorize: Option<Arc<dyn Authorize>>,
     /// Whom the link asks.
     pub audience: Audience,
     /// Cap of one message in bytes.
@@ -60,7 +60,7 @@ pub struct HttpOptions {
 #[derive(Debug)]
 pub struct HttpLink {
     pub(super) options: HttpOptions,
-    client: HttpClient,
+    pub(super) client: HttpClient,
     /// The calls in flight, by their numbers. Replies come with their own exchange; what is said beside it finds its
     /// call here.
     pub(super) pending: Pending,
@@ -72,7 +72,7 @@ pub struct HttpLink {
     /// Headers of every POST, rebuilt when version or session change.
     prepared: ArcSwap<HeaderMap>,
     /// Where a server of the oldest transport takes messages.
-    endpoint: ArcSwapOption<Uri>,
+    pub(super) endpoint: ArcSwapOption<Uri>,
     signals: Arc<Signals>,
     pub(super) inquiries: Arc<Inquiries>,
 }
@@ -148,15 +148,17 @@ impl HttpLink {
 
     /// Opens the GET stream of a legacy server.
     pub async fn open_events(&self, last_event_id: Option<&str>) -> Result<http::Response<Incoming>, Fault> {
-        let mut request = self.base_request(Method::GET, Full::default());
-        request.headers_mut().insert(ACCEPT, EVENTS);
-        request.headers_mut().remove(CONTENT_TYPE);
-        if let Some(id) = last_event_id.and_then(|id| HeaderValue::from_str(id).ok()) {
-            request.headers_mut().insert(header::LAST_EVENT_ID, id);
-        }
-        let opened = self.client.request(request);
+        let opened = self.authorized(|pass| {
+            let mut request = self.base_request(Method::GET, Full::default(), pass);
+            request.headers_mut().insert(ACCEPT, EVENTS);
+            request.headers_mut().remove(CONTENT_TYPE);
+            if let Some(id) = last_event_id.and_then(|id| HeaderValue::from_str(id).ok()) {
+                request.headers_mut().insert(header::LAST_EVENT_ID, id);
+            }
+            request
+        });
         match tokio::time::timeout(self.options.housekeeping_timeout, opened).await {
-            Ok(opened) => opened.map_err(|error| self.unreachable(&error)),
+            Ok(opened) => opened,
             Err(_) => Err(self.fault(ErrorKind::Timeout, "did not answer a request for its event stream")),
         }
     }
@@ -166,9 +168,9 @@ impl HttpLink {
         if self.session.load().is_none() {
             return;
         }
-        let request = self.base_request(Method::DELETE, Full::default());
+        let ended = self.authorized(|pass| self.base_request(Method::DELETE, Full::default(), pass));
         // 405 means that the server ends sessions by itself; a server that is gone has ended it too.
-        let _ = tokio::time::timeout(self.options.housekeeping_timeout, self.client.request(request)).await;
+        let _ = tokio::time::timeout(self.options.housekeeping_timeout, ended).await;
         self.set_session(None);
     }
 
@@ -281,61 +283,19 @@ impl HttpLink {
         });
     }
 
-    /// POSTs `message` with the headers of this link and `more`. Redirects are followed on the server's own origin,
-    /// where its credentials may go; a session that it has forgotten is reported.
-    pub(super) async fn deliver(
+    pub(super) fn base_request(
         &self,
-        message: Bytes,
-        more: &[(HeaderName, HeaderValue)],
-    ) -> Result<http::Response<Incoming>, Fault> {
-        let session = self.session();
-        let mut target: Option<Uri> = None;
-        for _ in 0..=MAX_REDIRECTS {
-            let mut request = self.base_request(Method::POST, Full::new(message.clone()));
-            if let Some(endpoint) = self.endpoint.load_full() {
-                *request.uri_mut() = Uri::clone(&endpoint);
-            }
-            for (name, value) in more {
-                request.headers_mut().insert(name.clone(), value.clone());
-            }
-            if let Some(target) = target.take() {
-                *request.uri_mut() = target;
-            }
-            let response = self.client.request(request).await.map_err(|error| self.unreachable(&error))?;
-            let status = response.status();
-            if let Some(session) = session.as_deref()
-                && status == StatusCode::NOT_FOUND
-            {
-                self.session_lost(session);
-                let fault = self.fault(ErrorKind::Unavailable, "has forgotten our session");
-                return Err(Fault { delivery: Delivery::NotDelivered, ..fault });
-            }
-            let moved = matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
-            match moved.then(|| self.location(response.headers())).flatten() {
-                Some(next) => target = Some(next),
-                None => return Ok(response),
-            }
-        }
-        Err(self.fault(ErrorKind::Unavailable, "redirects in a circle"))
-    }
-
-    /// Where a redirect leads, if that is on the same origin.
-    fn location(&self, headers: &HeaderMap) -> Option<Uri> {
-        let target: Uri = headers.get(LOCATION)?.to_str().ok()?.parse().ok()?;
-        let url = &self.options.url;
-        if target.authority().is_none() {
-            let mut parts = url.clone().into_parts();
-            parts.path_and_query = target.path_and_query().cloned();
-            return Uri::from_parts(parts).ok();
-        }
-        (target.scheme() == url.scheme() && target.authority() == url.authority()).then_some(target)
-    }
-
-    fn base_request(&self, method: Method, body: Full<Bytes>) -> Request<Full<Bytes>> {
+        method: Method,
+        body: Full<Bytes>,
+        pass: Option<&Pass>,
+    ) -> Request<Full<Bytes>> {
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = self.options.url.clone();
         *request.headers_mut() = HeaderMap::clone(&self.prepared.load());
+        if let Some(pass) = pass {
+            request.headers_mut().insert(AUTHORIZATION, pass.value.clone());
+        }
         request
     }
 
