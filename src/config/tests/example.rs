@@ -31,7 +31,7 @@ fn the_commented_examples_load_when_they_are_uncommented() {
     let given = given(&uncommented()).env("API_KEY", "k3y").env("DOCS_TOKEN", "t0ken");
     let servers = given.config().servers;
     let names: Vec<_> = servers.iter().map(|server| server.name.as_str()).collect();
-    assert_eq!(names, ["demo", "everything", "docs"]);
+    assert_eq!(names, ["demo", "everything", "docs", "wiki"]);
     let Transport::Stdio { command, args, env, cwd } = &servers[1].transport else { panic!() };
     assert_eq!((command.as_str(), args.len(), cwd.as_deref()), ("npx", 2, Some("/tmp".as_ref())));
     assert_eq!((env[0].0.as_str(), env[0].1.expose()), ("API_KEY", "k3y"));
