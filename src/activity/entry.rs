@@ -46,8 +46,10 @@ pub struct Entry<'a> {
     pub name: &'a str,
     /// How it ended: `ok`, `upstream_error`, or the kind of the gateway's error.
     pub outcome: &'static str,
-    /// The JSON-RPC code of an error; 0 for none.
+    /// The JSON-RPC code of an error, or the HTTP status where there is none; 0 for no error.
     pub code: i64,
+    /// Whether the answer was one that the gateway had kept: empty where nothing is kept, `hit` or `miss`.
+    pub cache: &'static str,
     /// What the breaker did with it: empty, `closed`, `half_open` (let through to try) or `open` (refused).
     pub breaker: &'static str,
     /// Who ended it early: empty, `client`, `disconnect`, `deadline` or `gateway`.
@@ -72,6 +74,35 @@ pub struct Entry<'a> {
     pub progress: u32,
     /// The messages of request and reply, if they are to be kept.
     pub payload: Option<(&'a str, &'a str)>,
+}
+
+impl Entry<'static> {
+    /// Nothing that is known of anything.
+    pub const EMPTY: Entry<'static> = Entry {
+        principal: "",
+        client: ClientText::Unknown,
+        era: "",
+        endpoint: "",
+        server: "",
+        generation: 0,
+        method: "",
+        name: "",
+        outcome: "",
+        code: 0,
+        cache: "",
+        breaker: "",
+        cancelled_by: "",
+        session: None,
+        request: "",
+        trace: "",
+        queue: Duration::ZERO,
+        upstream: None,
+        total: Duration::ZERO,
+        bytes_in: 0,
+        bytes_out: 0,
+        progress: 0,
+        payload: None,
+    };
 }
 
 /// An entry on its way to the file.
@@ -99,6 +130,8 @@ pub(super) struct Row {
 /// Bytes kept of a URI, and of a client's own words about itself. A longer one is cut; the log is no archive of what
 /// clients send.
 const MAX_LONG: usize = 512;
+/// Bytes kept of a principal. Two that begin alike must not become one: this is beyond what a credential can hold.
+const MAX_PRINCIPAL: usize = 16 << 10;
 /// Bytes kept of any other text.
 const MAX_SHORT: usize = 128;
 /// Bytes kept of a request's id and of a trace.
@@ -118,7 +151,7 @@ impl Row {
             ClientText::Raw(_) => (UNKNOWN, "", ""),
         };
         let texts = [
-            cut(entry.principal, MAX_SHORT),
+            cut(entry.principal, MAX_PRINCIPAL),
             name,
             version,
             entry.era,
@@ -129,6 +162,7 @@ impl Row {
             entry.outcome,
             entry.breaker,
             entry.cancelled_by,
+            entry.cache,
         ];
         let (request, trace) = (cut(entry.request, MAX_ID), cut(entry.trace, MAX_ID));
         let length: usize = texts.iter().map(|text| text.len() + 2).sum();
@@ -137,7 +171,7 @@ impl Row {
         buffer.extend_from_slice(&entry.generation.to_le_bytes());
         buffer.extend_from_slice(&entry.code.to_le_bytes());
         for text in texts {
-            // Both caps fit.
+            // All caps fit.
             buffer.extend_from_slice(&(text.len() as u16).to_le_bytes());
             buffer.extend_from_slice(text.as_bytes());
         }
@@ -193,6 +227,7 @@ pub(super) struct Unpacked<'a> {
     pub outcome: &'a str,
     pub breaker: &'a str,
     pub cancelled_by: &'a str,
+    pub cache: &'a str,
 }
 
 /// The client of a packed context.
@@ -233,6 +268,7 @@ pub(super) fn unpack(packed: &[u8]) -> Option<Unpacked<'_>> {
         outcome: next()?,
         breaker: next()?,
         cancelled_by: next()?,
+        cache: next()?,
     })
 }
 
@@ -270,6 +306,7 @@ pub(super) mod tests {
             name: "read",
             outcome: "ok",
             code: 0,
+            cache: "miss",
             breaker: "closed",
             cancelled_by: "",
             session: Some(0xfeed_0000_0000_0001),
@@ -314,7 +351,7 @@ pub(super) mod tests {
     fn what_a_client_makes_long_is_cut() {
         let long = "ü".repeat(100_000);
         let row = Row::pack(&Entry { name: &long, request: &long, principal: &long, ..entry() });
-        assert!(row.text.len() < 2_000, "{}", row.text.len());
+        assert!(row.text.len() < 20_000, "{}", row.text.len());
         assert_eq!(unpack(row.context()).unwrap().name, "ü".repeat(MAX_LONG / 2));
         assert_eq!(row.request(), "ü".repeat(MAX_ID / 2));
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use super::entry::{ClientText, Entry, Row};
+use super::entry::{Entry, Row};
 use crate::base::utc;
 
 /// The outcome of a row that stands for missing ones.
@@ -60,30 +60,8 @@ impl Drops {
 /// The row that tells of a gap since `since`; `lost` is unknown after a kill.
 pub(super) fn row(reason: &'static str, since: i64, lost: Option<u64>) -> Row {
     let now = utc::micros(SystemTime::now());
-    let entry = Entry {
-        principal: "",
-        client: ClientText::Unknown,
-        era: "",
-        endpoint: "",
-        server: "",
-        generation: 0,
-        method: "",
-        name: reason,
-        outcome: GAP,
-        code: 0,
-        breaker: "",
-        cancelled_by: "",
-        session: None,
-        request: "",
-        trace: "",
-        queue: Duration::ZERO,
-        upstream: None,
-        total: Duration::from_micros(now.saturating_sub(since).max(0).cast_unsigned()),
-        bytes_in: 0,
-        bytes_out: 0,
-        progress: 0,
-        payload: None,
-    };
+    let length = Duration::from_micros(now.saturating_sub(since).max(0).cast_unsigned());
+    let entry = Entry { name: reason, outcome: GAP, total: length, ..Entry::EMPTY };
     let mut row = Row::pack(&entry);
     row.lost = lost.map(u64::cast_signed);
     row

@@ -44,8 +44,10 @@ pub struct Record {
     pub trace: Option<String>,
     /// How it ended: `ok`, `upstream_error`, or the kind of the gateway's error; `gap`.
     pub outcome: String,
-    /// The JSON-RPC code of an error.
+    /// The JSON-RPC code of an error, or the HTTP status where there is none.
     pub code: Option<i64>,
+    /// Whether the answer was one that the gateway had kept: `hit` or `miss`; null where nothing is kept.
+    pub cache: Option<String>,
     /// What the breaker did: `closed`, `half_open` (let through to try) or `open` (refused).
     pub breaker: Option<String>,
     /// Who ended it early: `client`, `disconnect`, `deadline`, `administrator` or `gateway`.
@@ -71,7 +73,7 @@ pub struct Record {
 
 /// The columns that [`Record::read`] wants, of `call` joined with `context` and `payload`.
 pub(super) const COLUMNS: &str = "call.id, call.at, principal, client, client_version, era, call.session, endpoint, server, \
-    generation, method, name, CAST(call.request AS TEXT) AS request, call.trace, outcome, code, breaker, cancelled_by, \
+    generation, method, name, CAST(call.request AS TEXT) AS request, call.trace, outcome, code, cache, breaker, cancelled_by, \
     call.queue, call.upstream, call.total, call.bytes_in, call.bytes_out, call.progress, call.lost, \
     payload.request AS kept_request, payload.reply AS kept_reply";
 
@@ -107,6 +109,7 @@ impl Record {
             trace: row.try_get("trace")?,
             outcome,
             code: Some(number("code")?).filter(|code| *code != 0),
+            cache: some("cache")?,
             breaker: some("breaker")?,
             cancelled_by: some("cancelled_by")?,
             queue_us: number("queue")?,

@@ -15,6 +15,8 @@ use crate::supervisor::{ServiceHandle, State as ServiceState};
 
 use super::who::Who;
 
+use super::untold::Untold;
+
 /// Who asks, for the choice of a rule. It is what the client says of itself, and gives it no rights.
 const CLIENT_NAME: &str = "x-client-name";
 
@@ -72,11 +74,17 @@ async fn answered(
         Ok(ask) => ask,
         Err(text) => return bad(text),
     };
-    let original = ask.prompt.clone();
+    let (original, client) = (ask.prompt.clone(), ask.client.clone());
     let done = enhance(enhancer, who, ask).await;
     let mut answer = json!({ "original": original, "model": done.model.as_deref(), "cached": done.cached });
     own(&mut answer, &original, &done);
-    page(&answer)
+    told(page(&answer), client)
+}
+
+/// What was made of a prompt has its row; the prompt is no part of it.
+fn told(mut response: Response, client: Option<String>) -> Response {
+    response.extensions_mut().insert(Untold { client: client.unwrap_or_default(), ..Untold::DONE });
+    response
 }
 
 /// Whether a request makes the gateway work as hard as a call does, and is counted like one.
@@ -174,5 +182,8 @@ fn page(value: &Value) -> Response {
 
 fn bad(text: String) -> Response {
     let body = json!({ "error": "invalid_request", "message": text });
-    (StatusCode::BAD_REQUEST, [(CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+    let mut response =
+        (StatusCode::BAD_REQUEST, [(CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response();
+    response.extensions_mut().insert(Untold::status(StatusCode::BAD_REQUEST));
+    response
 }

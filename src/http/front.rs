@@ -24,6 +24,7 @@ use super::body::{FrontBody, RequestBody};
 use super::oldest::{self, Oldest};
 use super::origin::{OriginRules, refused};
 use super::reply::{FrontResponse, refusal, status};
+use super::told::Exchange;
 use super::who::Who;
 use super::{access, enhance, metadata, pages, post, rest, services, streams};
 
@@ -73,21 +74,30 @@ const MCP: &str = "/mcp";
 
 /// Answers one exchange.
 pub async fn exchange(front: Arc<Front>, peer: SocketAddr, request: Request<Incoming>) -> FrontResponse {
+    let noted = Exchange::begin(&request);
     if let Err(why) = front.rules.check(request.headers(), request.uri()) {
         names::HTTP_REJECTIONS.counter(&["origin"]).increment(1);
-        return refused(why);
+        let mut response = refused(why);
+        noted.tell(front.router.activity(), None, &mut response);
+        return response;
     }
     let origin = request.headers().get(http::header::ORIGIN).cloned();
     let mut response = match front.rules.preflight(&request) {
         Some(preflight) => preflight,
-        None => answer(&front, peer, request).await,
+        None => answer(&front, peer, request, &noted).await,
     };
+    noted.tell(front.router.activity(), None, &mut response);
     front.rules.allow(&mut response, origin);
     response
 }
 
 /// The credential comes before everything else: whoever is not let in learns nothing, not even which servers there are.
-async fn answer(front: &Arc<Front>, peer: SocketAddr, request: Request<Incoming>) -> FrontResponse {
+async fn answer(
+    front: &Arc<Front>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+    noted: &Exchange,
+) -> FrontResponse {
     let arrival = Arrival::read(peer, request.headers(), request.uri(), &front.proxies.load());
     if let Some(metadata) = metadata::answer(&front.guard, &arrival, &request) {
         return metadata;
@@ -96,7 +106,8 @@ async fn answer(front: &Arc<Front>, peer: SocketAddr, request: Request<Incoming>
     let path = request.uri().path();
     match caller {
         Ok(caller) => {
-            let response = admitted(front, &caller, request).await;
+            let mut response = admitted(front, &caller, request).await;
+            noted.tell(front.router.activity(), Some(caller.principal()), &mut response);
             match caller.ended() {
                 Some(ended) => response.map(|body| body.until(ended)),
                 None => response,
@@ -136,12 +147,15 @@ pub async fn inside<B: RequestBody>(
     mut request: Request<B>,
 ) -> FrontResponse {
     request.extensions_mut().insert(Inside);
-    let who = front.who(&Caller::starter(principal));
-    match endpoint(&front, &who.access, request.uri().path()) {
+    let noted = Exchange::begin(&request);
+    let who = front.who(&Caller::starter(principal.clone()));
+    let mut response = match endpoint(&front, &who.access, request.uri().path()) {
         Some(Ok(endpoint)) => mcp(&front, endpoint, who, request).await,
         Some(Err(error)) => refusal(&error, Era::Legacy),
         None => status(StatusCode::NOT_FOUND),
-    }
+    };
+    noted.tell(front.router.activity(), Some(&principal), &mut response);
+    response
 }
 
 /// Marks an exchange that came through no socket: its client knows no headers.

@@ -29,6 +29,8 @@ mod server;
 mod services;
 mod stream;
 mod streams;
+mod told;
+mod untold;
 mod who;
 
 pub use body::{FrontBody, RequestBody};

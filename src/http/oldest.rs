@@ -24,6 +24,7 @@ use super::post::{self, Inbound, Taken};
 use super::reply::{self, FrontResponse};
 use super::stream::relay;
 use super::streams;
+use super::untold::Untold;
 use super::who::Who;
 
 /// The path of the stream of the merged endpoint; servers' own lie below it.
@@ -123,7 +124,7 @@ fn open(front: &Arc<Front>, endpoint: Endpoint, principal: Principal) -> FrontRe
     let connection = Connection { endpoint, principal, writer, opened: Mutex::default() };
     front.oldest.lock().insert(id.clone(), Arc::new(connection));
     let open = Open { front: Arc::clone(front), id, _place: place };
-    reply::events(FrontBody::Held { reader, _held: Box::new(open) })
+    Untold::DONE.mark(reply::events(FrontBody::Held { reader, _held: Box::new(open) }))
 }
 
 /// Takes a message; what there is to say of it comes on the stream.

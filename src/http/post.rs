@@ -22,6 +22,7 @@ use super::body::RequestBody;
 use super::era::{check_modern, era_of};
 use super::front::{Front, Inside};
 use super::reply::{self, FrontResponse};
+use super::untold::Untold;
 use super::who::Who;
 use super::{intake, stream, streams};
 
@@ -52,7 +53,8 @@ pub async fn answer<B: RequestBody>(
         Err(error) => {
             let id = message.id();
             let error = Error::new(ErrorKind::InvalidParams, error.to_string());
-            return reply::reply(Reply { status: 400, ..Reply::error(id.as_ref(), &error, Era::Legacy) });
+            let answer = Reply { status: 400, ..Reply::error(id.as_ref(), &error, Era::Legacy) };
+            return Untold::refused(error.kind, Era::Legacy).mark(reply::reply(answer));
         }
     };
     let mirrors = head.extensions.get::<Inside>().is_none();
@@ -62,7 +64,7 @@ pub async fn answer<B: RequestBody>(
     if inbound.message.kind() == Kind::Request
         && let Err(wait) = front.limits.request(&inbound.who.principal)
     {
-        return inbound.refuse(&wait.into(), era);
+        return inbound.refuse(wait.into(), era);
     }
     match era {
         Era::Modern => modern(inbound).await,
@@ -83,9 +85,16 @@ pub(super) struct Inbound<'x> {
 }
 
 impl Inbound<'_> {
-    fn refuse(&self, error: &Error, era: Era) -> FrontResponse {
+    fn refuse(self, error: Error, era: Era) -> FrontResponse {
         debug!(method = self.message.method(), %error, "refused");
-        reply::reply(Reply::error(self.message.id().as_ref(), error, era))
+        let (front, received) = (self.front, Instant::now());
+        match self.message.id() {
+            Some(id) => {
+                let request = self.routed(id, era, None, ClientCapabilities::default());
+                reply::reply(front.router.settle(&request, Err(error), received))
+            }
+            None => reply::refusal(&error, era),
+        }
     }
 
     fn routed(
@@ -113,6 +122,17 @@ impl Inbound<'_> {
     }
 }
 
+impl Inbound<'_> {
+    /// The request as one of a session.
+    fn of(self, session: &Session, id: RawId) -> Routed {
+        Routed {
+            session: Some(streams::session_key(session)),
+            client: Some(Arc::clone(session.client())),
+            ..self.routed(id, Era::Legacy, session.log_level(), session.capabilities())
+        }
+    }
+}
+
 async fn modern(inbound: Inbound<'_>) -> FrontResponse {
     match inbound.message.kind() {
         Kind::Request => {}
@@ -133,21 +153,19 @@ async fn modern(inbound: Inbound<'_>) -> FrontResponse {
                 ErrorKind::InvalidRequest,
                 "a modern client sends requests and notifications only",
             );
-            return inbound.refuse(&error, Era::Modern);
+            return inbound.refuse(error, Era::Modern);
         }
     }
     let declared = match check_modern(&inbound.message, &inbound.params, inbound.headers) {
         Ok(declared) => declared,
-        Err(error) => return inbound.refuse(&error, Era::Modern),
+        Err(error) => return inbound.refuse(error, Era::Modern),
     };
     let Some(id) = inbound.message.id() else { return reply::status(StatusCode::BAD_REQUEST) };
-    if inbound.message.method() == method::LISTEN {
-        let Inbound { front, endpoint, who, message, params, .. } = &inbound;
-        let caller = Caller { principal: &who.principal, session: None, capabilities: declared.capabilities };
-        return streams::listen(front, endpoint, (&caller, &who.access), (message, params), id).await;
-    }
     let (front, accepts) = (inbound.front, Accepts::read(inbound.headers));
     let request = inbound.routed(id, Era::Modern, declared.log_level, declared.capabilities);
+    if request.message.method() == method::LISTEN {
+        return streams::listen(front, &request).await;
+    }
     match dispatch(front, request, None).await {
         Answer::Ready(ready) => finished(ready, accepts),
         Answer::Call(call) => watch(front, call, None, accepts).await,
@@ -161,12 +179,12 @@ async fn legacy(inbound: Inbound<'_>) -> FrontResponse {
     let session =
         match streams::session(inbound.front, &inbound.endpoint, &inbound.who.principal, inbound.headers) {
             Ok(session) => session,
-            Err(error) => return inbound.refuse(&error, Era::Legacy),
+            Err(error) => return inbound.refuse(error, Era::Legacy),
         };
     let named = inbound.headers.get(header::PROTOCOL_VERSION);
     if let Some(version) = named.filter(|version| version.to_str().ok().and_then(Version::parse).is_none()) {
         let text = format!("MCP-Protocol-Version {version:?} is not a version of this gateway");
-        return inbound.refuse(&Error::new(ErrorKind::UnsupportedVersion, text), Era::Legacy);
+        return inbound.refuse(Error::new(ErrorKind::UnsupportedVersion, text), Era::Legacy);
     }
     match inbound.message.kind() {
         Kind::Request => {}
@@ -215,9 +233,7 @@ pub(super) async fn take(inbound: Inbound<'_>, session: &Arc<Session>) -> Taken 
     }
     let ticket = session.begin(&id);
     let front = inbound.front;
-    let mut request = inbound.routed(id, Era::Legacy, session.log_level(), session.capabilities());
-    (request.session, request.client) =
-        (Some(streams::session_key(session)), Some(Arc::clone(session.client())));
+    let request = inbound.of(session, id);
     match dispatch(front, request, Some(&ticket)).await {
         Answer::Ready(ready) => {
             // A session that is gone has nothing left to go on with, here or elsewhere.
@@ -233,19 +249,15 @@ pub(super) async fn take(inbound: Inbound<'_>, session: &Arc<Session>) -> Taken 
 /// `resources/subscribe` and `unsubscribe`: the session remembers, the server is asked once for all sessions.
 async fn subscription(inbound: Inbound<'_>, session: &Session, id: RawId) -> Reply {
     let front = inbound.front;
-    if inbound.message.method() == method::UNSUBSCRIBE {
-        if let Some(uri) = params::string_at(&inbound.message, &inbound.params.uri) {
+    let routed = inbound.of(session, id);
+    if routed.message.method() == method::UNSUBSCRIBE {
+        let received = Instant::now();
+        if let Some(uri) = params::string_at(&routed.message, &routed.params.uri) {
             session.watched().remove(&uri);
         }
-        return Reply::result(&id, b"{}");
+        return front.router.settle(&routed, Ok(b"{}".to_vec()), received);
     }
-    let mut routed = inbound.routed(id, Era::Legacy, None, session.capabilities());
-    routed.session = Some(streams::session_key(session));
-    let subscribed = front.router.subscribe(&routed).await.and_then(|one| session.watched().add(one));
-    match subscribed {
-        Ok(()) => Reply::result(&routed.id, b"{}"),
-        Err(error) => Reply::error(Some(&routed.id), &error, Era::Legacy),
-    }
+    front.router.subscribe(&routed, |one| session.watched().add(one)).await
 }
 
 /// Takes a notification of a legacy client.
@@ -284,46 +296,54 @@ async fn initialize(inbound: Inbound<'_>) -> FrontResponse {
 
 /// Answers `initialize`, and opens a session if nothing is wrong with it.
 pub(super) async fn introduce(inbound: Inbound<'_>) -> (Reply, Option<Arc<Session>>) {
-    let id = inbound.message.id();
-    let refuse = |error: Error| {
-        debug!(%error, "refused to initialize");
-        (Reply::error(id.as_ref(), &error, Era::Legacy), None)
+    let (front, received) = (inbound.front, Instant::now());
+    let Some(id) = inbound.message.id() else {
+        let error = Error::new(ErrorKind::InvalidRequest, "a request has an id");
+        return (Reply::error(None, &error, Era::Legacy), None);
     };
-    let params = inbound.message.params();
-    let (Some(asked), Some(named)) = (skim::string_field(params, "protocolVersion"), &id) else {
-        return refuse(Error::new(ErrorKind::InvalidParams, "params.protocolVersion must be a string"));
+    let mut request = inbound.routed(id, Era::Legacy, None, ClientCapabilities::default());
+    let opened = open(front, &mut request).await;
+    let (outcome, session) = match opened {
+        Ok((result, session)) => (Ok(result.into_bytes()), Some(session)),
+        Err(error) => {
+            debug!(%error, "refused to initialize");
+            (Err(error), None)
+        }
     };
+    request.session = session.as_deref().map(streams::session_key);
+    (front.router.settle(&request, outcome, received), session)
+}
+
+/// Opens the session that `initialize` asks for, and notes what the client says of itself.
+async fn open(front: &Front, request: &mut Routed) -> Result<(String, Arc<Session>), Error> {
+    let params = request.message.params();
+    let asked = skim::string_field(params, "protocolVersion")
+        .ok_or_else(|| Error::new(ErrorKind::InvalidParams, "params.protocolVersion must be a string"))?;
     let version = Version::parse(&asked).filter(|v| v.era() == Era::Legacy).unwrap_or(Version::LATEST_LEGACY);
     let info = ClientInfo::read(skim::field_text(params, "clientInfo").unwrap_or("{}"));
     let capabilities = ClientCapabilities::read(skim::field_text(params, "capabilities").unwrap_or("{}"));
-    let client = Client { name: info.name, version: info.version, capabilities };
-    let (front, endpoint, who) = (inbound.front, &inbound.endpoint, &inbound.who);
-    let introduced = front.router.introduce(endpoint, &who.access, version).await.and_then(|result| {
-        let session = front.sessions.open(version, endpoint.name(), &who.principal, client)?;
-        Ok((result, session))
-    });
-    match introduced {
-        Ok((result, session)) => (Reply::result(named, result.as_bytes()), Some(session)),
-        Err(error) => refuse(error),
-    }
+    let client = Client { name: info.name.clone(), version: info.version.clone(), capabilities };
+    request.client = Some(Arc::new(info));
+    let result = front.router.introduce(&request.endpoint, &request.access, version).await?;
+    let session = front.sessions.open(version, request.endpoint.name(), &request.principal, client)?;
+    Ok((result, session))
 }
 
 /// Sends a request on its way. A call that waits for its server to come up can be withdrawn, and then never reaches it.
 async fn dispatch(front: &Front, request: Routed, ticket: Option<&Ticket>) -> Answer {
-    let (id, era) = (request.id.clone(), request.era);
-    let withdrawn = async {
+    let cancelled = async {
         match ticket {
             Some(ticket) => ticket.cancelled().await,
             None => std::future::pending().await,
         }
     };
-    let error = tokio::select! {
-        biased;
-        answer = front.router.dispatch(request) => return answer,
-        () = withdrawn => Error::new(ErrorKind::Cancelled, "the call was cancelled by its client"),
-        () = front.abort.cancelled() => Error::new(ErrorKind::ShuttingDown, "the gateway is shutting down"),
+    let withdrawn = async {
+        tokio::select! {
+            () = cancelled => Error::new(ErrorKind::Cancelled, "the call was cancelled by its client"),
+            () = front.abort.cancelled() => Error::new(ErrorKind::ShuttingDown, "the gateway is shutting down"),
+        }
     };
-    Answer::Ready(Reply::error(Some(&id), &error, era))
+    front.router.dispatch(request, withdrawn).await
 }
 
 /// One JSON answer, for a caller that has neither a session nor a stream.

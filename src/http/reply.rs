@@ -11,6 +11,7 @@ use crate::protocol::{MessageError, header, sse};
 use crate::router::Reply;
 
 use super::body::FrontBody;
+use super::untold::Untold;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
@@ -45,14 +46,18 @@ pub fn whole_seconds(wait: Duration) -> HeaderValue {
 
 /// The refusal of an exchange in which there is no request to answer.
 pub fn refusal(error: &Error, era: Era) -> FrontResponse {
-    reply(Reply::error(None, error, era))
+    Untold::refused(error.kind, era).mark(reply(Reply::error(None, error, era)))
 }
 
 /// A status without a body.
 pub fn status(status: StatusCode) -> FrontResponse {
     let mut response = Response::new(FrontBody::empty());
     *response.status_mut() = status;
-    response
+    if status.is_client_error() || status.is_server_error() {
+        Untold::status(status).mark(response)
+    } else {
+        response
+    }
 }
 
 /// A stream of events.
@@ -95,5 +100,5 @@ pub fn unreadable(error: MessageError, headers: &HeaderMap) -> FrontResponse {
         MessageError::Syntax(_) => (None, Error::new(ErrorKind::Parse, error.to_string())),
         MessageError::Invalid { reason, id } => (id, Error::new(ErrorKind::InvalidRequest, reason)),
     };
-    reply(Reply::error(id.as_ref(), &error, era))
+    Untold::refused(error.kind, era).mark(reply(Reply::error(id.as_ref(), &error, era)))
 }

@@ -20,6 +20,7 @@ use super::front::Front;
 use super::intake;
 use super::post;
 use super::reply::{self, FrontResponse};
+use super::untold::Untold;
 use super::who::Who;
 
 /// The method that a path names behind its server; nothing for the endpoint of the server itself.
@@ -50,28 +51,29 @@ pub async fn answer<B: RequestBody>(
     let (message, id) = match asked {
         Ok(Asked::Request(message, id)) => (message, id),
         Ok(Asked::Notification) => return reply::status(StatusCode::ACCEPTED),
-        Err((id, error)) => return with_status(reply::reply(Reply::error(id.as_ref(), &error, Era::Legacy))),
+        Err((id, error)) => return refused(id.as_ref(), &error),
     };
-    let refused = |error: &Error| with_status(reply::reply(Reply::error(Some(&id), error, Era::Legacy)));
     if let Err(wait) = front.limits.request(&who.principal) {
-        return refused(&wait.into());
+        return refused(Some(&id), &wait.into());
     }
     match message.method() {
         method::INITIALIZE => {
             return match front.router.introduce(&endpoint, &who.access, Version::LATEST_LEGACY).await {
-                Ok(result) => reply::reply(Reply::result(&id, result.as_bytes())),
-                Err(error) => refused(&error),
+                Ok(result) => Untold::DONE.mark(reply::reply(Reply::result(&id, result.as_bytes()))),
+                Err(error) => refused(Some(&id), &error),
             };
         }
         method::SUBSCRIBE | method::UNSUBSCRIBE => {
             let text = "there is no stream here on which a change could be told; use /mcp";
-            return refused(&Error::new(ErrorKind::MethodNotFound, text));
+            return refused(Some(&id), &Error::new(ErrorKind::MethodNotFound, text));
         }
         _ => {}
     }
     let params = match Params::read(&message) {
         Ok(params) => params,
-        Err(error) => return refused(&Error::new(ErrorKind::InvalidParams, error.to_string())),
+        Err(error) => {
+            return refused(Some(&id), &Error::new(ErrorKind::InvalidParams, error.to_string()));
+        }
     };
     let trace = Trace::read(&message, &params, &head.headers);
     let routed = Routed {
@@ -90,6 +92,11 @@ pub async fn answer<B: RequestBody>(
         trace,
     };
     with_status(post::once(front, routed).await)
+}
+
+fn refused(id: Option<&RawId>, error: &Error) -> FrontResponse {
+    let response = with_status(reply::reply(Reply::error(id, error, Era::Legacy)));
+    Untold::refused(error.kind, Era::Legacy).mark(response)
 }
 
 /// What a body asks for.

@@ -6,17 +6,18 @@ use std::sync::Arc;
 
 use http::header::ACCEPT;
 use http::{HeaderMap, StatusCode};
+use tokio::time::Instant;
 
 use crate::base::{Era, Error, ErrorKind, Principal};
-use crate::guard::Access;
-use crate::protocol::{Message, Params, RawId, header, method, skim, write};
-use crate::router::{Endpoint, Reply};
+use crate::protocol::{Message, Params, header, method, skim, write};
+use crate::router::{Endpoint, Reply, Request};
 use crate::session::{OWN_STREAM, Position, Reader, Session, Vantage, Wants, Watched};
 use crate::supervisor::{Caller, SessionKey};
 
 use super::body::FrontBody;
 use super::front::Front;
 use super::reply::{self, FrontResponse};
+use super::untold::Untold;
 
 /// The session that the headers name: 400 without one, 404 for one that is not known here.
 pub fn session(
@@ -60,7 +61,8 @@ pub fn open(front: &Front, endpoint: &Endpoint, principal: &Principal, headers: 
             ),
         };
         let hold = session.hold_stream();
-        Ok(reply::events(FrontBody::Opened { reader, _hold: hold, _place: place }))
+        let told = Untold { session: Some(session_key(&session).short()), ..Untold::DONE };
+        Ok(told.mark(reply::events(FrontBody::Opened { reader, _hold: hold, _place: place })))
     });
     opened.unwrap_or_else(|error| reply::no_stream(&error))
 }
@@ -81,7 +83,11 @@ fn position(headers: &HeaderMap) -> Result<Option<Position>, Error> {
 fn lost(position: &Position) -> FrontResponse {
     let error = reply::not_held();
     match &position.call {
-        Some(call) => reply::single(Reply::error(Some(call), &error, Era::Legacy)),
+        Some(call) => Untold::refused(error.kind, Era::Legacy).mark(reply::single(Reply::error(
+            Some(call),
+            &error,
+            Era::Legacy,
+        ))),
         None => reply::refusal(&Error::new(ErrorKind::InvalidRequest, error.message), Era::Legacy),
     }
 }
@@ -132,7 +138,8 @@ pub fn delete(
     match session(front, endpoint, principal, headers) {
         Ok(session) => {
             end(front, &session);
-            reply::status(StatusCode::NO_CONTENT)
+            let told = Untold { session: Some(session_key(&session).short()), ..Untold::DONE };
+            told.mark(reply::status(StatusCode::NO_CONTENT))
         }
         Err(error) => reply::refusal(&error, Era::Legacy),
     }
@@ -156,23 +163,28 @@ pub fn session_key(session: &Session) -> SessionKey {
 }
 
 /// `subscriptions/listen`: the stream on which a modern client hears of the changes that it names.
-pub async fn listen(
-    front: &Front,
-    endpoint: &Endpoint,
-    (caller, access): (&Caller<'_>, &Access),
-    (message, params): (&Message, &Params),
-    id: RawId,
-) -> FrontResponse {
+pub async fn listen(front: &Front, request: &Request) -> FrontResponse {
+    let received = Instant::now();
+    match hear(front, request).await {
+        Ok(response) => {
+            front.router.opened(request, received);
+            response
+        }
+        Err(error) => reply::reply(front.router.settle(request, Err(error), received)),
+    }
+}
+
+async fn hear(front: &Front, request: &Request) -> Result<FrontResponse, Error> {
+    let Request { message, params, endpoint, .. } = request;
+    let caller = &request.caller();
     let filter =
         params.notifications.clone().map(|span| &message.as_str()[span]).filter(|raw| raw.starts_with('{'));
     let Some(filter) = filter else {
-        let error = Error::new(ErrorKind::InvalidParams, "params.notifications must be an object");
-        return reply::reply(Reply::error(Some(&id), &error, Era::Modern));
+        return Err(Error::new(ErrorKind::InvalidParams, "params.notifications must be an object"));
     };
     if skim::field(filter, "taskIds").is_some() && !has_tasks(message, params) {
         let text = "notifications about tasks need the extension io.modelcontextprotocol/tasks, which the client has not declared";
-        let error = Error::new(ErrorKind::MissingCapability, text).with_data(NEEDS_TASKS.to_owned());
-        return reply::reply(Reply::error(Some(&id), &error, Era::Modern));
+        return Err(Error::new(ErrorKind::MissingCapability, text).with_data(NEEDS_TASKS.to_owned()));
     }
     let wants = |field: &str| skim::field_text(filter, field) == Some("true");
     let wants = Wants {
@@ -191,17 +203,13 @@ pub async fn listen(
     }
     for uri in uris {
         // What cannot be subscribed to is missing in the acknowledgement.
-        if let Ok(subscription) = front.router.subscribe_to(endpoint, &uri, (caller, access)).await
-            && let Err(error) = watched.add(subscription)
-        {
-            return reply::reply(Reply::error(Some(&id), &error, Era::Modern));
+        if let Ok(subscription) = front.router.subscribe_to(endpoint, &uri, (caller, &request.access)).await {
+            watched.add(subscription)?;
         }
     }
     watched.settled().await;
-    match front.hub.listen(vantage(endpoint, caller), wants, watched, id.clone()) {
-        Ok(listening) => reply::events(FrontBody::Changes(listening)),
-        Err(error) => reply::reply(Reply::error(Some(&id), &error, Era::Modern)),
-    }
+    let listening = front.hub.listen(vantage(endpoint, caller), wants, watched, request.id.clone())?;
+    Ok(reply::events(FrontBody::Changes(listening)))
 }
 
 /// `error.data` for a client that wants to hear of tasks and has not said that it knows them.

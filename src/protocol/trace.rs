@@ -151,7 +151,7 @@ pub fn is_trace_field(name: &str) -> bool {
 }
 
 /// The trace's id, if `text` is a `traceparent` (W3C Trace Context §3.2).
-fn parse(text: &str) -> Option<TraceId> {
+pub fn parse(text: &str) -> Option<TraceId> {
     let bytes = text.as_bytes();
     let dashes = bytes.len() >= 55 && bytes[2] == b'-' && bytes[35] == b'-' && bytes[52] == b'-';
     let hex =

@@ -1,5 +1,6 @@
 //! The router itself: what is answered here, and what goes to a server.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -12,7 +13,7 @@ use crate::catalog::CatalogHandle;
 use crate::guard::{Access, Limits};
 use crate::protocol::{Message, Params, method};
 use crate::supervisor::{Caller, Fleet, ServerHandle, Subscription};
-use crate::telemetry::{Outcome, RequestMetrics, ToolMetrics};
+use crate::telemetry::{RequestMetrics, ToolMetrics};
 
 use super::answer::Answer;
 use super::call::ClientCall;
@@ -132,11 +133,15 @@ impl Router {
         matches!(self.answer_here(request).await, Some(Ok(_)))
     }
 
-    /// Answers a request, or sends it on its way.
-    pub async fn dispatch(&self, request: Request) -> Answer {
+    /// Answers a request, or sends it on its way, unless `withdrawn` says first that it is not wanted any more, and why.
+    pub async fn dispatch(&self, request: Request, withdrawn: impl Future<Output = Error>) -> Answer {
         let received = Instant::now();
+        let mut withdrawn = pin!(withdrawn);
         if !self.0.catalog.is_settled() {
-            self.0.catalog.settled().await;
+            tokio::select! {
+                () = self.0.catalog.settled() => {}
+                why = &mut withdrawn => return Answer::Ready(self.finish(&request, None, Err(why), received)),
+            }
         }
         if let Some(outcome) = self.answer_here(&request).await {
             return Answer::Ready(self.finish(&request, None, outcome, received));
@@ -152,6 +157,7 @@ impl Router {
             biased;
             way = self.way(&request, place, &mut waiting.target) => Some(way),
             () = recalled.heard() => None,
+            why = &mut withdrawn => Some(Err(why)),
         };
         waiting.over = true;
         let target = waiting.target.take();
@@ -164,22 +170,13 @@ impl Router {
             (Ok(Way::Sent(sent)), _) => {
                 let seals = (self.0.key.clone(), self.0.tasks.clone());
                 let capture = sent.target.server.config().capture;
-                let story = Story::new(self.0.activity.clone(), received, sent.sent.at, capture);
+                let story = Story::new(self.0.activity.clone(), received, sent.sent.at, capture)
+                    .missing(sent.read.is_some());
                 let counted = (story, self.tool_series(&request, &sent.target));
                 Answer::Call(Box::new(ClientCall::new(request, *sent, seals, counted)))
             }
             (Ok(Way::Known(result)), Some(target)) => {
-                let reply = Reply::result(&request.id, &result);
-                let metrics = target.server.metrics();
-                self.record(
-                    &request,
-                    Some(&target),
-                    metrics,
-                    (Outcome::Ok, ""),
-                    received,
-                    reply.message.len(),
-                );
-                Answer::Ready(reply)
+                Answer::Ready(self.known(&request, &target, &result, received))
             }
             (Ok(Way::Known(result)), None) => {
                 Answer::Ready(self.finish(&request, None, Ok(result), received))
@@ -210,12 +207,26 @@ impl Router {
         }
     }
 
-    /// Subscribes to the resource that a request of a legacy client names.
-    pub async fn subscribe(&self, request: &Request) -> Result<Subscription, Error> {
-        let target = resolve::resolve(request, &self.0.catalog, &self.0.fleet, &self.0.tasks).await?;
-        let subscription = own::subscribe(target, &request.caller()).await?;
-        subscription.settled().await;
-        Ok(subscription)
+    /// Subscribes to the resource that a request of a legacy client names, and answers once the server has been told;
+    /// `keep` takes the subscription.
+    pub async fn subscribe(
+        &self,
+        request: &Request,
+        keep: impl FnOnce(Subscription) -> Result<(), Error>,
+    ) -> Reply {
+        let received = Instant::now();
+        let target = resolve::resolve(request, &self.0.catalog, &self.0.fleet, &self.0.tasks).await;
+        let subscribed = match &target {
+            Ok(target) => match own::subscribe(target, &request.caller()).await {
+                Ok(subscription) => {
+                    subscription.settled().await;
+                    keep(subscription)
+                }
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error.clone()),
+        };
+        self.finish(request, target.as_ref().ok(), subscribed.map(|()| b"{}".to_vec()), received)
     }
 
     /// Subscribes to a resource at an endpoint, without waiting for the server to be told; an error if it is nobody's, or
@@ -233,7 +244,7 @@ impl Router {
             Endpoint::Server(server) => Target { name: Some(uri.to_owned()), ..Target::plain(server) },
             Endpoint::Merged => resolve::owned(uri.into(), &self.0.catalog, access)?,
         };
-        own::subscribe(target, caller).await
+        own::subscribe(&target, caller).await
     }
 
     /// Sends a request on, or finds the parked call that it goes on with. Whom it is for stands in `found` as soon as it is

@@ -1,5 +1,7 @@
 //! What becomes of requests that go to no server: each is counted, and has its row.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use crate::base::{Error, ErrorKind};
@@ -8,11 +10,21 @@ use crate::telemetry::{MethodLabel, Outcome, RequestMetrics};
 
 use super::dispatch::Router;
 use super::limit::taken_back;
-use super::record::{self, ADMINISTRATOR, Ended, ended_by};
+use super::record::{self, ADMINISTRATOR, At, DISCONNECT, Ended, ended_by};
 use super::request::{Reply, Request};
 use super::resolve::Target;
 
 impl Router {
+    /// Answers a request with what was found out elsewhere.
+    pub fn settle(&self, request: &Request, outcome: Result<Vec<u8>, Error>, received: Instant) -> Reply {
+        self.finish(request, None, outcome, received)
+    }
+
+    /// Notes a request that a stream answers from now on.
+    pub fn opened(&self, request: &Request, received: Instant) {
+        self.record(request, None, (Outcome::Ok, ""), received, 0);
+    }
+
     /// Ends a request that went to no server with its reply.
     pub(super) fn finish(
         &self,
@@ -28,7 +40,23 @@ impl Router {
                 ((Outcome::Failed(error.kind), ended_by(error.kind)), reply)
             }
         };
-        self.record(request, target, &self.0.own, counted, received, reply.message.len());
+        self.record(request, target, counted, received, reply.message.len());
+        reply
+    }
+
+    /// Ends a request whose answer was there already.
+    pub(super) fn known(
+        &self,
+        request: &Request,
+        target: &Target,
+        result: &[u8],
+        received: Instant,
+    ) -> Reply {
+        let (reply, total) = (Reply::result(&request.id, result), received.elapsed());
+        self.count(request, target.server.metrics(), Outcome::Ok, total);
+        let at = At { target, generation: 0, breaker: "", cache: "hit" };
+        let ended = Ended { outcome: Outcome::Ok, code: 0, by: "", total, sent: None };
+        record::tell(&self.0.activity, request, Some(at), &ended, (reply.message.len(), 0), None);
         reply
     }
 
@@ -37,7 +65,7 @@ impl Router {
         let error = taken_back().error;
         let reply = Reply::error(Some(&request.id), &error, request.era);
         let ended = (Outcome::Failed(error.kind), ADMINISTRATOR);
-        self.record(request, target, &self.0.own, ended, received, reply.message.len());
+        self.record(request, target, ended, received, reply.message.len());
         reply
     }
 
@@ -46,29 +74,37 @@ impl Router {
         &self,
         request: &Request,
         target: Option<&Target>,
-        metrics: &RequestMetrics,
         (outcome, by): (Outcome, &'static str),
         received: Instant,
         bytes_out: usize,
     ) {
-        let label = MethodLabel::of(request.message.method());
-        let total = received.elapsed();
-        metrics.record(request.endpoint.kind(), label, outcome, total, None);
         let code = match outcome {
             Outcome::Failed(kind) => kind.wire(request.era).0,
             _ => 0,
         };
+        let total = received.elapsed();
+        self.count(request, &self.0.own, outcome, total);
         let at = target.map(|target| {
             let closed = target.server.breaker() == BreakerState::Closed;
             let refused = outcome == Outcome::Failed(ErrorKind::Unavailable) && !closed;
-            (target, 0, if refused { "open" } else { "" })
+            At { target, generation: 0, breaker: if refused { "open" } else { "" }, cache: "" }
         });
         let ended = Ended { outcome, code, by, total, sent: None };
         record::tell(&self.0.activity, request, at, &ended, (bytes_out, 0), None);
     }
+
+    fn count(&self, request: &Request, metrics: &RequestMetrics, outcome: Outcome, total: Duration) {
+        metrics.record(
+            request.endpoint.kind(),
+            MethodLabel::of(request.message.method()),
+            outcome,
+            total,
+            None,
+        );
+    }
 }
 
-/// A request that waits to be sent on. Dropping it before that means that its client does not want it any more.
+/// A request that waits to be sent on. Dropping it before that means that its client has gone.
 pub(super) struct Waiting<'r> {
     pub router: &'r Router,
     pub request: &'r Request,
@@ -80,10 +116,8 @@ pub(super) struct Waiting<'r> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if !self.over {
-            let kind = ErrorKind::Cancelled;
-            let outcome = (Outcome::Failed(kind), ended_by(kind));
-            let router = self.router;
-            router.record(self.request, self.target.as_ref(), &router.0.own, outcome, self.received, 0);
+            let ended = (Outcome::Failed(ErrorKind::Cancelled), DISCONNECT);
+            self.router.record(self.request, self.target.as_ref(), ended, self.received, 0);
         }
     }
 }

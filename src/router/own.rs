@@ -21,17 +21,17 @@ pub(super) async fn view(server: &ServerHandle, caller: &Caller<'_>, access: &Ac
 
 /// Takes a subscription on the link that the caller's requests take. The first on a link of one's own brings that up: a
 /// resource may change before anything is called there.
-pub(super) async fn subscribe(target: Target, caller: &Caller<'_>) -> Result<Subscription, Error> {
+pub(super) async fn subscribe(target: &Target, caller: &Caller<'_>) -> Result<Subscription, Error> {
     let own = target.server.for_caller(caller).await?;
     if let Some(own) = &own {
         own.wait_until_live(0).await?;
     }
-    let server = own.unwrap_or(target.server);
+    let server = own.as_ref().unwrap_or(&target.server);
     if !server.can_subscribe() {
         let text = format!("server '{}' does not offer subscriptions", server.name());
         return Err(Error::new(ErrorKind::MethodNotFound, text));
     }
-    Ok(server.subscribe(&target.name.unwrap_or_default()))
+    Ok(server.subscribe(target.name.as_deref().unwrap_or_default()))
 }
 
 /// The servers, by their links, that hear what a client announces by `method`.

@@ -24,6 +24,8 @@ pub(super) struct Story {
     progress: u32,
     ended: Option<Ended>,
     told: bool,
+    /// Whether the answer might have been there already, and was not.
+    missed: bool,
     /// Of which calls the messages are kept.
     capture: Capture,
     /// The reply, if it may be kept.
@@ -62,17 +64,15 @@ pub(super) const DISCONNECT: &str = "disconnect";
 impl Story {
     /// The story of a request that came in at `received` and was sent on at `sent`.
     pub fn new(log: ActivityLog, received: Instant, sent: Instant, capture: Capture) -> Story {
-        Story {
-            log,
-            received,
-            sent,
-            bytes_out: 0,
-            progress: 0,
-            ended: None,
-            told: false,
-            capture,
-            reply: None,
-        }
+        let (bytes_out, progress, ended, reply) = (0, 0, None, None);
+        let (told, missed) = (false, false);
+        Story { log, received, sent, bytes_out, progress, ended, told, missed, capture, reply }
+    }
+
+    /// Notes whether the answer was looked for among those that are kept.
+    pub fn missing(mut self, missed: bool) -> Story {
+        self.missed = missed;
+        self
     }
 
     /// Begins the story of the request that goes on with the call.
@@ -119,7 +119,8 @@ impl Story {
         }
         self.told = true;
         if let Some(ended) = &self.ended {
-            let at = Some((target, generation, breaker));
+            let cache = if self.missed { "miss" } else { "" };
+            let at = Some(At { target, generation, breaker, cache });
             let keeps = match self.capture {
                 Capture::None => false,
                 Capture::Errors => ended.outcome != Outcome::Ok,
@@ -131,12 +132,24 @@ impl Story {
     }
 }
 
-/// Writes the row of a request: what it was for, the start of the server that had it (0 for none) and what the breaker
-/// did, how it ended, what went back (bytes and reports of progress), and the reply if the messages are to be kept.
+/// What a request was for, and how far it got.
+#[derive(Clone, Copy)]
+pub(super) struct At<'t> {
+    pub target: &'t Target,
+    /// The start of the server that had it; 0 for none.
+    pub generation: u64,
+    /// What the breaker did.
+    pub breaker: &'static str,
+    /// Whether the answer was kept.
+    pub cache: &'static str,
+}
+
+/// Writes the row of a request: what it was for, how it ended, what went back (bytes and reports of progress), and the
+/// reply if the messages are to be kept.
 pub(super) fn tell(
     log: &ActivityLog,
     request: &Request,
-    at: Option<(&Target, u64, &'static str)>,
+    at: Option<At<'_>>,
     ended: &Ended,
     (bytes_out, progress): (usize, u32),
     payload: Option<&[u8]>,
@@ -149,20 +162,21 @@ pub(super) fn tell(
         params::string_at(&request.message, span)
     };
     let unresolved = if at.is_none() { asked() } else { None };
-    let name = at.and_then(|(target, ..)| target.name.as_deref()).or(unresolved.as_deref());
+    let name = at.and_then(|at| at.target.name.as_deref()).or(unresolved.as_deref());
     let trace = request.trace.as_ref().and_then(|trace| trace.id).map(|id| id.to_string());
     log.record(&Entry {
         principal: request.principal.as_str(),
         client: client(request),
         era: request.era.as_str(),
         endpoint: request.endpoint.name(),
-        server: at.map_or("", |(target, ..)| target.server.name().as_str()),
-        generation: at.map_or(0, |(_, generation, _)| generation),
+        server: at.map_or("", |at| at.target.server.name().as_str()),
+        generation: at.map_or(0, |at| at.generation),
         method: request.message.method(),
         name: name.unwrap_or_default(),
         outcome: ended.outcome.as_str(),
         code: ended.code,
-        breaker: at.map_or("", |(.., breaker)| breaker),
+        cache: at.map_or("", |at| at.cache),
+        breaker: at.map_or("", |at| at.breaker),
         cancelled_by: ended.by,
         session: request.session.map(|session| session.short()),
         request: std::str::from_utf8(request.id.as_bytes()).unwrap_or_default(),

@@ -9,7 +9,7 @@ use crate::support::servers::PROGRAM;
 use crate::support::{Gateway, Legacy, Modern, eventually, scripted};
 
 /// What `trunkline activity` prints, as JSON, the oldest first.
-fn activity(gateway: &Gateway, arguments: &[&str]) -> Vec<Value> {
+pub fn activity(gateway: &Gateway, arguments: &[&str]) -> Vec<Value> {
     let mut command = Command::new(PROGRAM);
     command.arg("activity").arg("--config").arg(gateway.folder().join("gateway.toml"));
     command.arg("--data-dir").arg(gateway.folder().join("data")).arg("--json").args(arguments);
@@ -17,6 +17,11 @@ fn activity(gateway: &Gateway, arguments: &[&str]) -> Vec<Value> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// Rows of `initialize`, and all others.
+fn introduced(rows: Vec<Value>) -> (Vec<Value>, Vec<Value>) {
+    rows.into_iter().partition(|row| row["method"] == "initialize")
 }
 
 #[tokio::test]
@@ -32,7 +37,8 @@ async fn every_call_of_either_era_has_a_row_that_says_how_it_went() {
     gateway.signal(Signal::TERM);
     gateway.ended().await;
 
-    let rows = activity(&gateway, &[]);
+    let (welcome, rows) = introduced(activity(&gateway, &[]));
+    assert_eq!(welcome.len(), 1, "{welcome:?}");
     let brief = |row: &Value| {
         let word = |key: &str| row[key].as_str().unwrap_or("-").to_owned();
         format!(
@@ -87,7 +93,7 @@ async fn the_log_can_be_read_while_the_gateway_writes_it() {
     let client = Legacy::open(&gateway, "/mcp").await;
     client.call("s__echo", json!({ "message": "x" })).await;
     eventually("the row is on file", || async {
-        let rows = activity(&gateway, &["--client", "it"]);
+        let rows = activity(&gateway, &["--client", "it", "--tool", "echo"]);
         (rows.len() == 1).then_some(())
     })
     .await;
@@ -144,7 +150,7 @@ async fn the_messages_of_a_failed_call_are_kept_where_it_is_asked_for_and_withou
     }
     gateway.signal(Signal::TERM);
     gateway.ended().await;
-    let rows = activity(&gateway, &[]);
+    let (_, rows) = introduced(activity(&gateway, &[]));
     assert!(rows[1]["payload"].is_null() && rows[2]["payload"].is_null(), "{rows:?}");
     let request = rows[0]["payload"]["request"].as_str().unwrap();
     assert!(request.contains(r#""password":"***""#) && request.contains("the key is ***"), "{request}");
@@ -164,7 +170,7 @@ async fn one_principals_rows_are_exported_and_erased_while_the_gateway_runs() {
     }
     let exported = eventually("the rows are on file", || async {
         let rows = activity(&gateway, &["--principal", "anonymous", "--all"]);
-        (rows.len() == 3).then_some(rows)
+        (rows.len() == 4).then_some(rows)
     })
     .await;
     assert!(exported.is_sorted_by_key(|row| row["id"].as_i64()), "the oldest first");
@@ -177,9 +183,9 @@ async fn one_principals_rows_are_exported_and_erased_while_the_gateway_runs() {
     ]);
     let output = command.output().expect("run");
     assert!(
-        output.status.success() && String::from_utf8_lossy(&output.stderr).contains("3 rows"),
+        output.status.success() && String::from_utf8_lossy(&output.stderr).contains("4 rows"),
         "{output:?}"
     );
     let left = activity(&gateway, &[]);
-    assert_eq!((left.len(), &left[0]["kind"], &left[0]["lost"]), (1, &json!("gap"), &json!(3)));
+    assert_eq!((left.len(), &left[0]["kind"], &left[0]["lost"]), (1, &json!("gap"), &json!(4)));
 }

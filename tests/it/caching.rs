@@ -6,7 +6,7 @@ use crate::support::stub::{Seen, Stub};
 use crate::support::{Gateway, Legacy, Modern, demo, eventually, over_http, scripted};
 
 /// A modern server whose lists may be kept for a minute by everybody, and whose resources for as long as their URI says.
-async fn server() -> Stub {
+pub async fn server() -> Stub {
     Stub::start(|request| {
         ("200 OK\r\ncontent-type: application/json".to_owned(), answer(request).to_string())
     })

@@ -76,6 +76,7 @@ async fn a_row_says_everything_that_is_known_of_a_call() {
     assert_eq!((first.endpoint, first.server.as_deref(), first.generation), (None, Some("files"), Some(3)));
     assert_eq!((first.method.as_str(), first.name.as_deref()), ("tools/call", Some("read")));
     assert_eq!((first.outcome.as_str(), first.code, first.cancelled_by), ("ok", None, None));
+    assert_eq!(first.cache.as_deref(), Some("miss"));
     assert_eq!(
         (first.breaker.as_deref(), first.trace.as_deref()),
         (Some("closed"), Some("4bf92f3577b34da6a3ce929d0e0e4736"))

@@ -14,10 +14,12 @@ use crate::config::{Hints, ItemKind};
 use crate::protocol::skim;
 use crate::router::{Visit, Work};
 use crate::supervisor::{BoxError, ServiceHandle};
+use crate::telemetry::Outcome;
 
 use super::super::body::FrontBody;
 use super::super::front::Front;
 use super::super::reply::{self, FrontResponse};
+use super::super::untold::Untold;
 use super::super::who::Who;
 use super::headers::{to_client, to_service};
 
@@ -44,13 +46,17 @@ pub async fn forward(
     if let Err(wait) = front.limits.request(&who.principal) {
         return Ok(refusal(&wait.into(), StatusCode::TOO_MANY_REQUESTS));
     }
-    Ok(match exchange(front, &service, &who.principal, request).await {
+    let mut response = match exchange(front, &service, &who.principal, request).await {
         Ok(response) => response,
         Err(error) => {
             debug!(service = %service.name(), %error, "refused");
             refusal(&error, status_of(error.kind))
         }
-    })
+    };
+    if let Some(untold) = response.extensions_mut().get_mut::<Untold>() {
+        untold.server = service.name().to_string();
+    }
+    Ok(response)
 }
 
 async fn exchange(
@@ -104,7 +110,10 @@ async fn exchange(
     let mut response = FrontResponse::new(FrontBody::Service { body: Box::new(body), _place: place });
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
-    Ok(response)
+    let failed = head.status.is_client_error() || head.status.is_server_error();
+    let (outcome, code) =
+        if failed { (Outcome::UpstreamError, i64::from(head.status.as_u16())) } else { (Outcome::Ok, 0) };
+    Ok(Untold { outcome, code, ..Untold::DONE }.mark(response))
 }
 
 /// A refusal of ours: what a program branches on, a sentence for people, and when to try again.
@@ -121,7 +130,8 @@ pub fn refusal(error: &Error, status: StatusCode) -> FrontResponse {
     if let Some(seconds) = seconds {
         response.headers_mut().insert(RETRY_AFTER, seconds);
     }
-    response
+    let (outcome, code) = (Outcome::Failed(error.kind), i64::from(status.as_u16()));
+    Untold { outcome, code, ..Untold::DONE }.mark(response)
 }
 
 /// What a plain HTTP client is told.

@@ -1,0 +1,73 @@
+//! Exchanges that bring the router no request, told to the activity log: refusals, streams, sessions that end, services,
+//! prompts made better.
+
+use http::{HeaderValue, Method, Request, Response, Uri};
+use hyper::body::Body;
+use tokio::time::Instant;
+
+use crate::activity::{ActivityLog, ClientText, Entry};
+use crate::base::Principal;
+use crate::protocol::trace::{self, TRACEPARENT};
+
+use super::untold::Untold;
+
+/// What an exchange was, for its row.
+pub struct Exchange {
+    verb: Method,
+    uri: Uri,
+    trace: Option<HeaderValue>,
+    bytes_in: u64,
+    received: Instant,
+}
+
+impl Exchange {
+    /// Notes a request that has just come in.
+    pub fn begin<B: Body>(request: &Request<B>) -> Exchange {
+        Exchange {
+            verb: request.method().clone(),
+            uri: request.uri().clone(),
+            trace: request.headers().get(TRACEPARENT).cloned(),
+            bytes_in: request.body().size_hint().exact().unwrap_or(0),
+            received: Instant::now(),
+        }
+    }
+
+    /// Writes the row of a response that is still to be told; `None` for somebody who is not known.
+    pub fn tell<B: Body>(
+        &self,
+        log: &ActivityLog,
+        principal: Option<&Principal>,
+        response: &mut Response<B>,
+    ) {
+        let Some(untold) = response.extensions_mut().remove::<Untold>() else { return };
+        if !log.is_on() {
+            return;
+        }
+        let trace = self.trace.as_ref().and_then(|parent| trace::parse(parent.to_str().ok()?));
+        let trace = trace.map(|id| id.to_string()).unwrap_or_default();
+        let total = self.received.elapsed();
+        log.record(&Entry {
+            principal: principal.map_or("", Principal::as_str),
+            client: match untold.client.as_str() {
+                "" => ClientText::Unknown,
+                name => ClientText::Known { name, version: "" },
+            },
+            server: &untold.server,
+            method: self.verb.as_str(),
+            name: self.uri.path(),
+            outcome: untold.outcome.as_str(),
+            code: untold.code,
+            session: untold.session,
+            trace: &trace,
+            queue: total,
+            total,
+            bytes_in: usize::try_from(self.bytes_in).unwrap_or(usize::MAX),
+            bytes_out: response
+                .body()
+                .size_hint()
+                .exact()
+                .map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+            ..Entry::EMPTY
+        });
+    }
+}
