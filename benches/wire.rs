@@ -46,7 +46,7 @@ fn parse(text: &'static str) -> Message {
     Message::parse(Bytes::from_static(text.as_bytes())).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-fn read(message: &Message) -> Params {
+fn read(message: &Message) -> Box<Params> {
     Params::read(message).unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -2,6 +2,9 @@
 //!
 //! `ARCHITECTURE.md` draws the house; each room's `mod.rs` says what the room is for.
 
+// A future is moved as a whole each time it is handed on; clippy.toml says how large is too large.
+#![cfg_attr(not(test), warn(clippy::large_futures))]
+
 pub mod activity;
 pub mod app;
 pub mod base;

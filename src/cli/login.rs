@@ -144,7 +144,7 @@ async fn log_in(place: &Place, browser: bool) -> Result<Record, String> {
     let before = place.vault.read(name).unwrap_or_default();
     let options = LoginOptions { server: &place.server, before, redirect_uri: loopback.redirect_uri() };
     let about = |why: String| format!("server '{name}' {why}");
-    let login = Login::begin(options).await.map_err(|trouble| about(trouble.to_string()))?;
+    let login = Box::pin(Login::begin(options)).await.map_err(|trouble| about(trouble.to_string()))?;
     say(&format!(
         "Everybody who may use this gateway will act at '{name}' as the person who logs in now: the server sees one \
          identity for all of them. Log in at {}:",
@@ -161,7 +161,7 @@ async fn log_in(place: &Place, browser: bool) -> Result<Record, String> {
     let code = tokio::time::timeout(PATIENCE, code(&login, &mut loopback))
         .await
         .map_err(|_| format!("nobody has logged in within {PATIENCE:?}"))??;
-    let record = login.finish(code).await.map_err(|trouble| about(trouble.to_string()))?;
+    let record = Box::pin(login.finish(code)).await.map_err(|trouble| about(trouble.to_string()))?;
     place.vault.write(name, &record).map_err(|error| error.to_string())?;
     Ok(record)
 }

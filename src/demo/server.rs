@@ -36,7 +36,7 @@ const INSTRUCTIONS: &str = "A server for trying things out. `echo`, `add` and `t
 ///
 /// A client that hangs up before it has said anything is no error.
 pub async fn run() -> Result<(), DemoError> {
-    match Demo.serve(rmcp::transport::stdio()).await {
+    match Box::pin(Demo.serve(rmcp::transport::stdio())).await {
         Ok(running) => running.waiting().await.map(drop).map_err(DemoError::Panicked),
         Err(ServerInitializeError::ConnectionClosed(_)) => Ok(()),
         Err(error) => Err(DemoError::Opening(Box::new(error))),

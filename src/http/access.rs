@@ -14,7 +14,7 @@ use super::metadata;
 use super::reply::{FrontResponse, refusal};
 
 /// Who sends an exchange with these headers, which has come so.
-pub async fn caller(front: &Front, headers: &HeaderMap, arrival: &Arrival) -> Result<Caller, Refusal> {
+pub async fn caller(front: &Front, headers: &HeaderMap, arrival: &Arrival<'_>) -> Result<Caller, Refusal> {
     let peer = arrival.peer;
     let caller = front.guard.authenticate(headers, peer).await.map_err(|why| match why {
         // A good credential is let in from wherever it comes; it is the wrong ones that have to wait.
@@ -38,7 +38,7 @@ pub async fn caller(front: &Front, headers: &HeaderMap, arrival: &Arrival) -> Re
 }
 
 /// What somebody hears who is not let in (RFC 6750 §3.1; MCP, `basic/authorization`, "Error Handling").
-pub fn refused(front: &Front, why: Refusal, arrival: &Arrival, path: &str) -> FrontResponse {
+pub fn refused(front: &Front, why: Refusal, arrival: &Arrival<'_>, path: &str) -> FrontResponse {
     let (kind, status) = match why {
         Refusal::Missing | Refusal::Invalid(_) | Refusal::Expired(_) => {
             (ErrorKind::Unauthenticated, StatusCode::UNAUTHORIZED)

@@ -13,47 +13,46 @@ use crate::guard::Peer;
 const RELAY_HEADERS: [&str; 3] = ["forwarded", "x-forwarded-for", "x-real-ip"];
 
 /// How an exchange has come to us.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Arrival {
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival<'r> {
     /// The client.
     pub peer: Peer,
-    /// What the client calls us: host and perhaps port.
-    host: Option<String>,
-    https: bool,
+    /// Whether the last step was a proxy that is believed.
+    by_proxy: bool,
+    headers: &'r HeaderMap,
+    uri: &'r Uri,
 }
 
-impl Arrival {
+impl<'r> Arrival<'r> {
     /// Reads the head of an exchange that came over a connection from `peer`. What it says of clients behind proxies is
     /// believed from `proxies`, and from nobody else.
-    pub fn read(peer: SocketAddr, headers: &HeaderMap, uri: &Uri, proxies: &[IpNet]) -> Arrival {
+    pub fn read(peer: SocketAddr, headers: &'r HeaderMap, uri: &'r Uri, proxies: &[IpNet]) -> Arrival<'r> {
         let peer = peer.ip().to_canonical();
         let trusted = |address: &IpAddr| proxies.iter().any(|network| network.contains(address));
         let by_proxy = trusted(&peer);
-        let told = |name: &str| headers.get_all(name).iter().next_back().filter(|_| by_proxy)?.to_str().ok();
         let address = if by_proxy { client(peer, headers, trusted) } else { peer };
-        let host = match headers.get(HOST) {
-            Some(host) => host.to_str().ok(),
-            // HTTP/2 names the host in the URI.
-            None => uri.authority().map(Authority::as_str),
-        };
-        // Of several the nearest proxy's own word is the last.
-        let last = |text: &str| text.rsplit(',').next().unwrap_or_default().trim().to_owned();
-        let host = told("x-forwarded-host").map(last).or_else(|| host.map(str::to_owned));
         // Whoever comes through a proxy is not certain to be on this machine, whatever the proxy says.
         let relayed = by_proxy || RELAY_HEADERS.iter().any(|name| headers.contains_key(*name));
-        Arrival {
-            peer: Peer { address, relayed },
-            host: host.as_deref().and_then(checked),
-            https: told("x-forwarded-proto")
-                .map(last)
-                .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")),
-        }
+        Arrival { peer: Peer { address, relayed }, by_proxy, headers, uri }
     }
 
     /// The beginning of every address of ours, as the client writes it; nothing if it has sent nonsense.
     pub fn origin(&self) -> Option<String> {
-        let scheme = if self.https { "https" } else { "http" };
-        Some(format!("{scheme}://{}", self.host.as_ref()?))
+        let https = self.told("x-forwarded-proto").is_some_and(|name| name.eq_ignore_ascii_case("https"));
+        let scheme = if https { "https" } else { "http" };
+        let own = || match self.headers.get(HOST) {
+            Some(host) => host.to_str().ok(),
+            // HTTP/2 names the host in the URI.
+            None => self.uri.authority().map(Authority::as_str),
+        };
+        let host = self.told("x-forwarded-host").or_else(own)?;
+        Some(format!("{scheme}://{}", checked(host)?))
+    }
+
+    /// What a proxy that is believed says in this header: of several the nearest one's own word is the last.
+    fn told(&self, name: &str) -> Option<&'r str> {
+        let value = self.headers.get_all(name).iter().next_back().filter(|_| self.by_proxy)?.to_str().ok()?;
+        value.rsplit(',').next().map(str::trim)
     }
 }
 
@@ -92,14 +91,22 @@ fn checked(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn read(peer: &str, fields: &[(&'static str, &str)]) -> Arrival {
+    /// What was read of a head that is gone.
+    struct Seen {
+        peer: Peer,
+        origin: Option<String>,
+    }
+
+    fn read(peer: &str, fields: &[(&'static str, &str)]) -> Seen {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(*name, value.parse().unwrap());
         }
         let proxies = ["10.0.0.0/8", "127.0.0.1/32", "2001:db8::/32"].map(|text| text.parse().unwrap());
         let peer = SocketAddr::new(peer.parse().unwrap(), 5);
-        Arrival::read(peer, &headers, &Uri::from_static("/mcp"), &proxies)
+        let (uri, headers) = (Uri::from_static("/mcp"), headers);
+        let arrival = Arrival::read(peer, &headers, &uri, &proxies);
+        Seen { peer: arrival.peer, origin: arrival.origin() }
     }
 
     fn from(peer: &str, forwarded: &[&str]) -> String {
@@ -140,9 +147,9 @@ mod tests {
         ];
         let arrival = read("203.0.113.9", &fields);
         assert_eq!((arrival.peer.address.to_string().as_str(), arrival.peer.relayed), ("203.0.113.9", true));
-        assert_eq!(arrival.origin().unwrap(), "http://gateway.example");
+        assert_eq!(arrival.origin.unwrap(), "http://gateway.example");
         let by_proxy = read("10.0.0.1", &fields);
-        assert_eq!(by_proxy.origin().unwrap(), "https://evil.example", "a proxy of ours is believed");
+        assert_eq!(by_proxy.origin.unwrap(), "https://evil.example", "a proxy of ours is believed");
     }
 
     #[test]
@@ -157,10 +164,10 @@ mod tests {
     #[test]
     fn what_is_no_host_is_no_address_of_ours() {
         for host in ["a b", "user@host", "", "a/b", "\"x"] {
-            assert_eq!(read("203.0.113.9", &[("host", host)]).origin(), None, "{host}");
+            assert_eq!(read("203.0.113.9", &[("host", host)]).origin, None, "{host}");
         }
         assert_eq!(
-            read("203.0.113.9", &[("host", "Gateway.Example:8443")]).origin().unwrap(),
+            read("203.0.113.9", &[("host", "Gateway.Example:8443")]).origin.unwrap(),
             "http://gateway.example:8443"
         );
     }

@@ -102,8 +102,8 @@ const SILENCE: Duration = KEEP_ALIVE_EVERY;
 
 /// One message of a batch.
 enum Element {
-    Request(Message, Params),
-    Notification(Message, Params),
+    Request(Message, Box<Params>),
+    Notification(Message, Box<Params>),
     Response(Message),
     /// What cannot be taken, and what is said of it.
     Wrong(Reply),
@@ -141,7 +141,7 @@ fn sort(text: Bytes) -> Element {
 fn start(
     (front, endpoint, who, headers): (Arc<Front>, Endpoint, Who, HeaderMap),
     session: Arc<Session>,
-    (message, params): (Message, Params),
+    (message, params): (Message, Box<Params>),
     at: usize,
     gathering: Arc<Gathering>,
 ) {

@@ -98,7 +98,7 @@ mod tests {
 
     const META: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
 
-    fn read(text: &str) -> (Message, Params) {
+    fn read(text: &str) -> (Message, Box<Params>) {
         let message = Message::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap();
         let params = Params::read(&message).unwrap();
         (message, params)

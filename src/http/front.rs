@@ -114,7 +114,7 @@ async fn answer(
             }
         }
         Err(why) if pages::is_open(path) && !matches!(why, Refusal::Several) => {
-            page(front, None, request).await
+            Box::pin(page(front, None, request)).await
         }
         Err(why) => access::refused(front, why, &arrival, path),
     }
@@ -129,13 +129,26 @@ async fn admitted(front: &Arc<Front>, caller: &Caller, request: Request<Incoming
             *response.status_mut() = StatusCode::NOT_FOUND;
             response
         }
-        None if !front.serves_mcp => page(front, Some(caller), request).await,
-        None => match oldest::answer(front, &who, request).await {
+        // Boxed, as all that is not a call of MCP: its room would be moved through every step of each call.
+        None => Box::pin(elsewhere(front, caller, &who, request)).await,
+    }
+}
+
+/// Answers what is for no MCP endpoint.
+async fn elsewhere(
+    front: &Arc<Front>,
+    caller: &Caller,
+    who: &Who,
+    request: Request<Incoming>,
+) -> FrontResponse {
+    if !front.serves_mcp {
+        return page(front, Some(caller), request).await;
+    }
+    match oldest::answer(front, who, request).await {
+        Ok(response) => response,
+        Err(request) => match services::forward(front, who, request).await {
             Ok(response) => response,
-            Err(request) => match services::forward(front, &who, request).await {
-                Ok(response) => response,
-                Err(request) => page(front, Some(caller), request).await,
-            },
+            Err(request) => page(front, Some(caller), request).await,
         },
     }
 }
@@ -186,12 +199,11 @@ async fn mcp<B: RequestBody>(
     who: Who,
     request: Request<B>,
 ) -> FrontResponse {
-    let path = request.uri().path().to_owned();
-    if let Some(method) = rest::method_of(&path) {
-        return rest::answer(front, endpoint, who, method, request).await;
+    if let Some(method) = rest::method_of(request.uri().path()).map(str::to_owned) {
+        return Box::pin(rest::answer(front, endpoint, who, &method, request)).await;
     }
     match *request.method() {
-        Method::POST => post::answer(front, endpoint, who, request).await,
+        Method::POST => Box::pin(post::answer(front, endpoint, who, request)).await,
         Method::GET => streams::open(front, &endpoint, &who.principal, request.headers()),
         Method::DELETE => streams::delete(front, &endpoint, &who.principal, request.headers()),
         _ => {

@@ -15,7 +15,7 @@ const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
 /// Answers what asks for metadata, if tokens are taken here; nothing for everything else. Nobody needs a credential for it,
 /// and it does not tell which servers there are.
-pub fn answer<B>(guard: &Guard, arrival: &Arrival, request: &Request<B>) -> Option<FrontResponse> {
+pub fn answer<B>(guard: &Guard, arrival: &Arrival<'_>, request: &Request<B>) -> Option<FrontResponse> {
     let path = request.uri().path().strip_prefix(WELL_KNOWN)?;
     let issuers = guard.issuers();
     if issuers.is_empty() || !(path.is_empty() || path.starts_with('/')) {
@@ -46,7 +46,7 @@ pub fn answer<B>(guard: &Guard, arrival: &Arrival, request: &Request<B>) -> Opti
 }
 
 /// The address of the metadata of what a request is for, if tokens are taken here.
-pub fn address(guard: &Guard, arrival: &Arrival, path: &str) -> Option<String> {
+pub fn address(guard: &Guard, arrival: &Arrival<'_>, path: &str) -> Option<String> {
     if guard.issuers().is_empty() {
         return None;
     }

@@ -183,7 +183,7 @@ async fn serve(
     connection: &Connection,
     who: Who,
     session: Option<Arc<Session>>,
-    (headers, message, params): (HeaderMap, Message, Params),
+    (headers, message, params): (HeaderMap, Message, Box<Params>),
 ) {
     let outlet = Outlet::Shared(connection.writer.clone());
     let id = message.id();

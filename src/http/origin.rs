@@ -117,10 +117,9 @@ impl OriginRules {
             None => uri.authority().map(|authority| authority.as_str()),
         };
         let Some(host) = host else { return false };
-        let lower = host.to_ascii_lowercase();
-        let name = without_port(&lower);
-        is_loopback(name)
-            || self.allowed.load().hosts.iter().any(|allowed| *allowed == lower || *allowed == name)
+        let name = without_port(host);
+        let is = |allowed: &String| allowed.eq_ignore_ascii_case(host) || allowed.eq_ignore_ascii_case(name);
+        is_loopback(name) || self.allowed.load().hosts.iter().any(is)
     }
 }
 
@@ -155,7 +154,7 @@ fn without_port(host: &str) -> &str {
 
 fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// What a refused page is told.

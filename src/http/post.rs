@@ -42,7 +42,7 @@ pub async fn answer<B: RequestBody>(
         Err(error) => return reply::refusal(&error, Era::Legacy),
     };
     if batch::is_batch(&text) {
-        return batch::answer(front, endpoint, who, &head.headers, text).await;
+        return Box::pin(batch::answer(front, endpoint, who, &head.headers, text)).await;
     }
     let message = match Message::parse(text) {
         Ok(message) => message,
@@ -81,7 +81,7 @@ pub(super) struct Inbound<'x> {
     /// Whether the client mirrors what it sends into headers: not one inside the process.
     pub mirrors: bool,
     pub message: Message,
-    pub params: Params,
+    pub params: Box<Params>,
 }
 
 impl Inbound<'_> {
@@ -103,8 +103,8 @@ impl Inbound<'_> {
         era: Era,
         log_level: Option<Level>,
         capabilities: ClientCapabilities,
-    ) -> Routed {
-        Routed {
+    ) -> Box<Routed> {
+        Box::new(Routed {
             headers: (era == Era::Modern && self.mirrors).then(|| mirrored_params(self.headers)),
             trace: Trace::read(&self.message, &self.params, self.headers),
             message: self.message,
@@ -118,18 +118,17 @@ impl Inbound<'_> {
             era,
             log_level,
             capabilities,
-        }
+        })
     }
 }
 
 impl Inbound<'_> {
     /// The request as one of a session.
-    fn of(self, session: &Session, id: RawId) -> Routed {
-        Routed {
-            session: Some(streams::session_key(session)),
-            client: Some(Arc::clone(session.client())),
-            ..self.routed(id, Era::Legacy, session.log_level(), session.capabilities())
-        }
+    fn of(self, session: &Session, id: RawId) -> Box<Routed> {
+        let mut request = self.routed(id, Era::Legacy, session.log_level(), session.capabilities());
+        request.session = Some(streams::session_key(session));
+        request.client = Some(Arc::clone(session.client()));
+        request
     }
 }
 
@@ -145,7 +144,7 @@ async fn modern(inbound: Inbound<'_>) -> FrontResponse {
             let declared = declared.map_or("{}", |span| &message.as_str()[span]);
             let capabilities = ClientCapabilities::read(declared);
             let caller = Caller { principal, session: None, capabilities };
-            front.router.pass_notification(endpoint, (message, params), Era::Modern, &caller).await;
+            Box::pin(front.router.pass_notification(endpoint, (message, params), Era::Modern, &caller)).await;
             return reply::status(StatusCode::ACCEPTED);
         }
         Kind::Result | Kind::Error => {
@@ -164,7 +163,7 @@ async fn modern(inbound: Inbound<'_>) -> FrontResponse {
     let (front, accepts) = (inbound.front, Accepts::read(inbound.headers));
     let request = inbound.routed(id, Era::Modern, declared.log_level, declared.capabilities);
     if request.message.method() == method::LISTEN {
-        return streams::listen(front, &request).await;
+        return Box::pin(streams::listen(front, &request)).await;
     }
     match dispatch(front, request, None).await {
         Answer::Ready(ready) => finished(ready, accepts),
@@ -174,7 +173,7 @@ async fn modern(inbound: Inbound<'_>) -> FrontResponse {
 
 async fn legacy(inbound: Inbound<'_>) -> FrontResponse {
     if inbound.message.method() == method::INITIALIZE && inbound.message.kind() == Kind::Request {
-        return initialize(inbound).await;
+        return Box::pin(initialize(inbound)).await;
     }
     let session =
         match streams::session(inbound.front, &inbound.endpoint, &inbound.who.principal, inbound.headers) {
@@ -191,7 +190,7 @@ async fn legacy(inbound: Inbound<'_>) -> FrontResponse {
         Kind::Notification => {
             let Inbound { front, endpoint, who, message, params, .. } = &inbound;
             let principal = &who.principal;
-            notification(front, endpoint, (message, params), (principal, &session)).await;
+            Box::pin(notification(front, endpoint, (message, params), (principal, &session))).await;
             return reply::status(StatusCode::ACCEPTED);
         }
         Kind::Result | Kind::Error => {
@@ -229,7 +228,7 @@ pub(super) async fn take(inbound: Inbound<'_>, session: &Arc<Session>) -> Taken 
         session.set_log_level(level);
     }
     if matches!(inbound.message.method(), method::SUBSCRIBE | method::UNSUBSCRIBE) {
-        return Taken::Ready(subscription(inbound, session, id).await);
+        return Taken::Ready(Box::pin(subscription(inbound, session, id)).await);
     }
     let ticket = session.begin(&id);
     let front = inbound.front;
@@ -330,7 +329,7 @@ async fn open(front: &Front, request: &mut Routed) -> Result<(String, Arc<Sessio
 }
 
 /// Sends a request on its way. A call that waits for its server to come up can be withdrawn, and then never reaches it.
-async fn dispatch(front: &Front, request: Routed, ticket: Option<&Ticket>) -> Answer {
+async fn dispatch(front: &Front, request: Box<Routed>, ticket: Option<&Ticket>) -> Answer {
     let cancelled = async {
         match ticket {
             Some(ticket) => ticket.cancelled().await,
@@ -347,7 +346,7 @@ async fn dispatch(front: &Front, request: Routed, ticket: Option<&Ticket>) -> An
 }
 
 /// One JSON answer, for a caller that has neither a session nor a stream.
-pub(super) async fn once(front: &Arc<Front>, request: Routed) -> FrontResponse {
+pub(super) async fn once(front: &Arc<Front>, request: Box<Routed>) -> FrontResponse {
     let accepts = Accepts { json: true, events: false };
     match dispatch(front, request, None).await {
         Answer::Ready(ready) => finished(ready, accepts),

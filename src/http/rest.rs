@@ -76,7 +76,7 @@ pub async fn answer<B: RequestBody>(
         }
     };
     let trace = Trace::read(&message, &params, &head.headers);
-    let routed = Routed {
+    let routed = Box::new(Routed {
         message,
         params,
         id,
@@ -90,7 +90,7 @@ pub async fn answer<B: RequestBody>(
         capabilities: ClientCapabilities::default(),
         headers: None,
         trace,
-    };
+    });
     with_status(post::once(front, routed).await)
 }
 

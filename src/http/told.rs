@@ -1,7 +1,8 @@
 //! Exchanges that bring the router no request, told to the activity log: refusals, streams, sessions that end, services,
 //! prompts made better.
 
-use http::{HeaderValue, Method, Request, Response, Uri};
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Body;
 use tokio::time::Instant;
 
@@ -14,7 +15,8 @@ use super::untold::Untold;
 /// What an exchange was, for its row.
 pub struct Exchange {
     verb: Method,
-    uri: Uri,
+    /// For the path alone; a clone of it copies no text.
+    target: Option<PathAndQuery>,
     trace: Option<HeaderValue>,
     bytes_in: u64,
     received: Instant,
@@ -25,7 +27,7 @@ impl Exchange {
     pub fn begin<B: Body>(request: &Request<B>) -> Exchange {
         Exchange {
             verb: request.method().clone(),
-            uri: request.uri().clone(),
+            target: request.uri().path_and_query().cloned(),
             trace: request.headers().get(TRACEPARENT).cloned(),
             bytes_in: request.body().size_hint().exact().unwrap_or(0),
             received: Instant::now(),
@@ -54,7 +56,7 @@ impl Exchange {
             },
             server: &untold.server,
             method: self.verb.as_str(),
-            name: self.uri.path(),
+            name: self.target.as_ref().map_or("", PathAndQuery::path),
             outcome: untold.outcome.as_str(),
             code: untold.code,
             session: untold.session,

@@ -26,7 +26,8 @@ pub mod key {
     pub const PROGRESS_TOKEN: &str = "progressToken";
 }
 
-/// Places of the routed fields, relative to the message's text.
+/// Places of the routed fields, relative to the message's text. Read into a box, because there are many of them, and they
+/// go with their message through every step of a call.
 #[derive(Clone, Debug, Default)]
 pub struct Params {
     /// The whole object, absent if the message has no `params`.
@@ -101,11 +102,11 @@ const TWICE: &str = "a field of \"params\" stands twice";
 
 impl Params {
     /// Reads the routed fields of `message`.
-    pub fn read(message: &Message) -> Result<Params, SkimError> {
-        let Some(span) = message.params_span() else { return Ok(Params::default()) };
+    pub fn read(message: &Message) -> Result<Box<Params>, SkimError> {
+        let Some(span) = message.params_span() else { return Ok(Box::default()) };
         let base = span.start;
         let text = &message.as_str()[span.clone()];
-        let mut params = Params { span: Some(span), ..Params::default() };
+        let mut params = Box::new(Params { span: Some(span), ..Params::default() });
         let mut meta = None;
         skim::each_field(text, |key, found| {
             let slot = match key {

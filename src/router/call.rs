@@ -46,7 +46,7 @@ pub enum Step {
 
 /// A call on its way. Dropping it withdraws it at the server.
 pub struct ClientCall {
-    pub(super) request: Request,
+    pub(super) request: Box<Request>,
     pub(super) target: Target,
     pub(super) sent: Sent,
     /// Questions of a legacy server; most calls have none.
@@ -75,7 +75,7 @@ const MAX_ROUNDS: usize = 16;
 
 impl ClientCall {
     pub(super) fn new(
-        request: Request,
+        request: Box<Request>,
         Forwarded { target, sent, round, read, place }: Forwarded,
         (key, tasks): (SealKey, Tasks),
         (story, tool): (Story, Option<Arc<ToolSeries>>),
@@ -253,7 +253,7 @@ impl ClientCall {
     }
 
     /// Goes on with the answers that a further request brings, and as that request from now on. False if some are missing.
-    pub(super) fn go_on(&mut self, request: Request, place: InFlight, received: Instant) -> bool {
+    pub(super) fn go_on(&mut self, request: Box<Request>, place: InFlight, received: Instant) -> bool {
         place.goes_to(&self.target.server);
         (self.request, self.in_flight) = (request, Some(place));
         self.story.begin_again(received);

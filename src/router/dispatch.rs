@@ -134,7 +134,7 @@ impl Router {
     }
 
     /// Answers a request, or sends it on its way, unless `withdrawn` says first that it is not wanted any more, and why.
-    pub async fn dispatch(&self, request: Request, withdrawn: impl Future<Output = Error>) -> Answer {
+    pub async fn dispatch(&self, request: Box<Request>, withdrawn: impl Future<Output = Error>) -> Answer {
         let received = Instant::now();
         let mut withdrawn = pin!(withdrawn);
         if !self.0.catalog.is_settled() {

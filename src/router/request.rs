@@ -49,7 +49,7 @@ pub struct Request {
     /// The message.
     pub message: Message,
     /// The routed fields of its params.
-    pub params: Params,
+    pub params: Box<Params>,
     /// Its id, as it must come back.
     pub id: RawId,
     /// Where it came in.

@@ -55,7 +55,7 @@ impl Router {
     pub(super) fn go_on(
         &self,
         mut call: Box<ClientCall>,
-        request: Request,
+        request: Box<Request>,
         place: InFlight,
         received: Instant,
     ) -> Answer {

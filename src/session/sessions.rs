@@ -67,6 +67,8 @@ pub struct Client {
 #[derive(Debug)]
 pub struct Session {
     id: Arc<str>,
+    /// The hash by which others know it; every call names it.
+    fingerprint: [u8; 16],
     pub(super) facts: Facts,
     /// Whether an earlier process opened it.
     inherited: bool,
@@ -168,7 +170,7 @@ impl Sessions {
     /// Ends a session: its calls are withdrawn, its streams end, its id is void for good.
     pub fn delete(&self, session: &Session) {
         let expires = session.facts.expires_at(self.ttl());
-        let hash = fingerprint(session.id.as_bytes());
+        let hash = session.fingerprint;
         // In this order: whoever finds it gone from memory finds it revoked.
         self.0.revoked.write().unwrap_or_else(PoisonError::into_inner).insert(hash, expires);
         self.0.live.write().unwrap_or_else(PoisonError::into_inner).remove(&session.id);
@@ -239,13 +241,8 @@ impl Sessions {
             return Ok(Arc::clone(known));
         }
         // Under the lock, so that a deletion comes either before this look or after the entry.
-        if self
-            .0
-            .revoked
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(&fingerprint(id.as_bytes()))
-        {
+        let fingerprint = fingerprint(id.as_bytes());
+        if self.0.revoked.read().unwrap_or_else(PoisonError::into_inner).contains_key(&fingerprint) {
             return Err(not_found());
         }
         if live.len() >= self.0.cap.load(Ordering::Relaxed) {
@@ -254,6 +251,7 @@ impl Sessions {
         let client = ClientInfo { name: facts.client_name.clone(), version: facts.client_version.clone() };
         let session = Arc::new(Session {
             id: Arc::clone(&id),
+            fingerprint,
             facts,
             inherited,
             client: Arc::new(client),
@@ -380,7 +378,7 @@ impl Session {
 
     /// The session as those know it who keep something for it.
     pub fn key(&self) -> ([u8; 16], bool) {
-        (fingerprint(self.id.as_bytes()), self.inherited)
+        (self.fingerprint, self.inherited)
     }
 
     fn lock_questions(&self) -> std::sync::MutexGuard<'_, HashMap<u64, mpsc::Sender<Heard>>> {

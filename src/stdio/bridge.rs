@@ -134,7 +134,7 @@ impl Bridge {
         }
     }
 
-    async fn request(self: &Arc<Self>, message: Message, params: Params, id: RawId) {
+    async fn request(self: &Arc<Self>, message: Message, params: Box<Params>, id: RawId) {
         let modern = params.meta.as_ref().is_some_and(|meta| meta.is_modern());
         let era = if modern { Era::Modern } else { Era::Legacy };
         let call = Arc::new(Call { message, params, id, era, withdrawn: CancellationToken::new() });
@@ -160,7 +160,7 @@ impl Bridge {
         let work = async move {
             if listens {
                 let closing = bridge.closing.clone();
-                closing.run_until_cancelled(call::run(Arc::clone(&bridge), call)).await;
+                Box::pin(closing.run_until_cancelled(call::run(Arc::clone(&bridge), call))).await;
             } else {
                 call::run(Arc::clone(&bridge), call).await;
             }
@@ -169,7 +169,7 @@ impl Bridge {
         self.tasks.spawn(work);
     }
 
-    fn notification(self: &Arc<Self>, message: Message, params: Params) {
+    fn notification(self: &Arc<Self>, message: Message, params: Box<Params>) {
         if message.method() == method::CANCELLED {
             return self.withdraw(message, params);
         }
@@ -189,7 +189,7 @@ impl Bridge {
     }
 
     /// The client withdraws a call. An id that is under way twice names no call, and none is withdrawn here.
-    fn withdraw(self: &Arc<Self>, message: Message, params: Params) {
+    fn withdraw(self: &Arc<Self>, message: Message, params: Box<Params>) {
         let id = params.request_id.and_then(|span| RawId::new(message.slice(span)));
         let (key, call) = {
             let calls = self.lock();

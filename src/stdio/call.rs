@@ -22,7 +22,7 @@ use super::stream::{self, Events, Place};
 #[derive(Debug)]
 pub(super) struct Call {
     pub message: Message,
-    pub params: Params,
+    pub params: Box<Params>,
     pub id: RawId,
     pub era: Era,
     /// The client does not want the answer any more.

@@ -122,8 +122,8 @@ const DRAIN_WAIT: Duration = Duration::from_millis(100);
 pub(super) async fn run(context: Context) -> Ended {
     let _settled = context.settled.clone().drop_guard();
     match &context.shared.config.transport {
-        Transport::Stdio { .. } => run_child(context).await,
-        Transport::Http { .. } => run_remote(context).await,
+        Transport::Stdio { .. } => Box::pin(run_child(context)).await,
+        Transport::Http { .. } => Box::pin(run_remote(context)).await,
     }
 }
 

@@ -19,16 +19,16 @@ pub(super) async fn speak(context: &Context, link: &Arc<HttpLink>) -> Ended {
     let mut hint = None;
     if transport == HttpTransport::Sse {
         return match open_oldest(context, link).await {
-            Ok(stream) => speak_oldest(context, link, stream).await,
+            Ok(stream) => Box::pin(speak_oldest(context, link, stream)).await,
             Err(fault) => Ended::because(format!("did not come up: {}", fault.error.message)),
         };
     }
-    let ended = serve(context, Link::Http(Arc::clone(link)), &mut hint).await;
+    let ended = Box::pin(serve(context, Link::Http(Arc::clone(link)), &mut hint)).await;
     let refused = ended.refused.is_some_and(|status| OLDEST_ANSWERS.contains(&status));
     if transport == HttpTransport::Auto && refused && context.shared.config.protocol != Protocol::Modern {
         // What the URL itself said is the better explanation when there is no such stream either.
         if let Ok(stream) = open_oldest(context, link).await {
-            return speak_oldest(context, link, stream).await;
+            return Box::pin(speak_oldest(context, link, stream)).await;
         }
     }
     ended
