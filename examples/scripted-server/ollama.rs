@@ -1,6 +1,6 @@
 //! A plain HTTP service that answers like Ollama, and misbehaves when it is told to.
 //!
-//! `/api/version`, `/api/generate` and `/api/chat` answer as Ollama's do, streamed or whole. `POST /control` sets how it
+//! `/api/version`, `/api/tags`, `/api/generate` and `/api/chat` answer as Ollama's do, streamed or whole. `POST /control` sets how it
 //! behaves from then on and `GET /seen` tells what it has seen. `/echo` sends a body back as it comes, `/hang` never
 //! answers, `/stall` begins and never ends, `/break` begins and breaks off, `/redirect?to=` redirects, and any other path tells
 //! what was asked.
@@ -26,6 +26,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
+/// The models that it lists.
+const MODELS: [&str; 2] = ["llama3.2:3b", "small:latest"];
 /// Pieces that may wait for a slow reader.
 const WAITING: usize = 4;
 
@@ -149,6 +151,7 @@ async fn answer(own: &Arc<Ollama>, request: Request<Incoming>) -> Response<Piece
                 None => whole(&json!({ "version": "0.9.0" })),
             }
         }
+        "/api/tags" => whole(&json!({ "models": MODELS.map(|name| json!({ "name": name })) })),
         "/api/generate" | "/api/chat" => {
             own.state.send_modify(|state| state.last = asked);
             generate(own, path == "/api/chat", &body, running).await

@@ -68,6 +68,8 @@ const OVER_HTTP: [Listed; 4] = [
     ("cut", "Ends its stream without an answer", &[]),
     ("forget-session", "Answers, and knows its session no more", &[]),
 ];
+/// The tool that says of itself that it changes nothing and may be called again.
+const REPEATABLE: &str = "meta";
 const EXTRA: Listed = ("extra", "Was added by `list-changed`", &[]);
 
 const CONFIDE: Listed = ("confide", "Is there for who can be asked", &[]);
@@ -80,7 +82,11 @@ pub(crate) fn list(http: bool, extra: bool, confides: bool) -> Vec<Value> {
         let properties: serde_json::Map<String, Value> =
             arguments.iter().map(|&(name, kind)| (name.to_owned(), json!({ "type": kind }))).collect();
         let schema = json!({ "type": "object", "properties": properties });
-        json!({ "name": name, "description": description, "inputSchema": schema })
+        let mut entry = json!({ "name": name, "description": description, "inputSchema": schema });
+        if *name == REPEATABLE {
+            entry["annotations"] = json!({ "readOnlyHint": true, "idempotentHint": true });
+        }
+        entry
     };
     listed.map(entry).collect()
 }

@@ -89,7 +89,7 @@ impl Contexts {
     }
 }
 
-const COLUMNS: usize = 15;
+const COLUMNS: usize = 16;
 static INSERT: Insert = Insert::into("context", COLUMNS, "");
 
 fn write(number: i64, packed: &[u8], arguments: &mut SqliteArguments) -> sqlx::Result<()> {
@@ -116,5 +116,6 @@ fn write(number: i64, packed: &[u8], arguments: &mut SqliteArguments) -> sqlx::R
     bind(arguments, found.as_ref().map_or(0, |found| found.code))?;
     bind(arguments, of(found.as_ref().map(|found| found.breaker)))?;
     bind(arguments, of(found.as_ref().map(|found| found.cancelled_by)))?;
-    bind(arguments, of(found.as_ref().map(|found| found.cache)))
+    bind(arguments, of(found.as_ref().map(|found| found.cache)))?;
+    bind(arguments, of(found.as_ref().map(|found| found.enhanced)))
 }

@@ -25,6 +25,13 @@ pub enum ClientText<'a> {
     Raw(&'a str),
 }
 
+impl<'a> ClientText<'a> {
+    /// A name without a version; empty for none.
+    pub fn named(name: &'a str) -> ClientText<'a> {
+        if name.is_empty() { ClientText::Unknown } else { ClientText::Known { name, version: "" } }
+    }
+}
+
 /// One call.
 #[derive(Debug, Clone)]
 pub struct Entry<'a> {
@@ -50,6 +57,8 @@ pub struct Entry<'a> {
     pub code: i64,
     /// Whether the answer was one that the gateway had kept: empty where nothing is kept, `hit` or `miss`.
     pub cache: &'static str,
+    /// What became of a prompt that was to be made better: empty where there was none, `yes`, or `no`.
+    pub enhanced: &'static str,
     /// What the breaker did with it: empty, `closed`, `half_open` (let through to try) or `open` (refused).
     pub breaker: &'static str,
     /// Who ended it early: empty, `client`, `disconnect`, `deadline` or `gateway`.
@@ -90,6 +99,7 @@ impl Entry<'static> {
         outcome: "",
         code: 0,
         cache: "",
+        enhanced: "",
         breaker: "",
         cancelled_by: "",
         session: None,
@@ -163,6 +173,7 @@ impl Row {
             entry.breaker,
             entry.cancelled_by,
             entry.cache,
+            entry.enhanced,
         ];
         let (request, trace) = (cut(entry.request, MAX_ID), cut(entry.trace, MAX_ID));
         let length: usize = texts.iter().map(|text| text.len() + 2).sum();
@@ -228,6 +239,7 @@ pub(super) struct Unpacked<'a> {
     pub breaker: &'a str,
     pub cancelled_by: &'a str,
     pub cache: &'a str,
+    pub enhanced: &'a str,
 }
 
 /// The client of a packed context.
@@ -269,6 +281,7 @@ pub(super) fn unpack(packed: &[u8]) -> Option<Unpacked<'_>> {
         breaker: next()?,
         cancelled_by: next()?,
         cache: next()?,
+        enhanced: next()?,
     })
 }
 
@@ -307,6 +320,7 @@ pub(super) mod tests {
             outcome: "ok",
             code: 0,
             cache: "miss",
+            enhanced: "no",
             breaker: "closed",
             cancelled_by: "",
             session: Some(0xfeed_0000_0000_0001),
@@ -330,6 +344,7 @@ pub(super) mod tests {
         assert_eq!((found.principal, found.server, found.generation), ("anonymous", "files", 3));
         assert_eq!((found.method, found.name, found.outcome), ("tools/call", "read", "ok"));
         assert_eq!((found.breaker, found.cancelled_by, found.endpoint), ("closed", "", ""));
+        assert_eq!((found.cache, found.enhanced), ("miss", "no"));
         assert_eq!((row.request(), row.trace()), ("7", "4bf92f3577b34da6a3ce929d0e0e4736"));
         assert_eq!((row.queue, row.upstream, row.total), (20, Some(900), 1_000));
     }

@@ -48,6 +48,8 @@ pub struct Record {
     pub code: Option<i64>,
     /// Whether the answer was one that the gateway had kept: `hit` or `miss`; null where nothing is kept.
     pub cache: Option<String>,
+    /// Where it had a prompt that was to be made better: `yes` if it was, else `no`.
+    pub enhanced: Option<String>,
     /// What the breaker did: `closed`, `half_open` (let through to try) or `open` (refused).
     pub breaker: Option<String>,
     /// Who ended it early: `client`, `disconnect`, `deadline`, `administrator` or `gateway`.
@@ -73,8 +75,8 @@ pub struct Record {
 
 /// The columns that [`Record::read`] wants, of `call` joined with `context` and `payload`.
 pub(super) const COLUMNS: &str = "call.id, call.at, principal, client, client_version, era, call.session, endpoint, server, \
-    generation, method, name, CAST(call.request AS TEXT) AS request, call.trace, outcome, code, cache, breaker, cancelled_by, \
-    call.queue, call.upstream, call.total, call.bytes_in, call.bytes_out, call.progress, call.lost, \
+    generation, method, name, CAST(call.request AS TEXT) AS request, call.trace, outcome, code, cache, enhanced, breaker, \
+    cancelled_by, call.queue, call.upstream, call.total, call.bytes_in, call.bytes_out, call.progress, call.lost, \
     payload.request AS kept_request, payload.reply AS kept_reply";
 
 impl Record {
@@ -110,6 +112,7 @@ impl Record {
             outcome,
             code: Some(number("code")?).filter(|code| *code != 0),
             cache: some("cache")?,
+            enhanced: some("enhanced")?,
             breaker: some("breaker")?,
             cancelled_by: some("cancelled_by")?,
             queue_us: number("queue")?,

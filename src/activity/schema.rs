@@ -81,12 +81,21 @@ const MIGRATIONS: &[&str] = &["
                cancelled_by, printf('%016x', session) AS session, request, trace, queue, upstream, total, bytes_in,
                bytes_out, progress, lost
         FROM call JOIN context ON context.id = call.context;
+", "
+    ALTER TABLE context ADD COLUMN enhanced TEXT NOT NULL DEFAULT '';
+    DROP VIEW activity;
+    CREATE VIEW activity AS
+        SELECT call.id, strftime('%Y-%m-%dT%H:%M:%fZ', call.at / 1e6, 'unixepoch') AS time, call.at, principal, client,
+               client_version, era, endpoint, server, generation, method, name, outcome, code, cache, enhanced, breaker,
+               cancelled_by, printf('%016x', session) AS session, request, trace, queue, upstream, total, bytes_in,
+               bytes_out, progress, lost
+        FROM call JOIN context ON context.id = call.context;
 "];
 
 /// One statement for each table that today's code uses, with the columns it uses.
 const PROBES: &[&str] = &[
     "SELECT id, principal, client, client_version, era, endpoint, server, generation, method, name, outcome, code, breaker, \
-     cancelled_by, cache FROM context LIMIT 0",
+     cancelled_by, cache, enhanced FROM context LIMIT 0",
     "SELECT id, context, at, session, request, trace, queue, upstream, total, bytes_in, bytes_out, progress, lost FROM call \
      LIMIT 0",
     "SELECT context, slot, first, last, calls, times FROM tally LIMIT 0",

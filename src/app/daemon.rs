@@ -271,6 +271,8 @@ fn build_front(
             max_in_flight: gateway.max_in_flight,
             max_parked: gateway.max_parked,
             limits: limits.clone(),
+            result_cache: gateway.result_cache,
+            enhancer: enhancer.clone(),
             key,
             activity: activity.clone(),
             tools: config.metrics.tools,
@@ -286,6 +288,7 @@ fn build_front(
             telemetry::tell_runtime(&Handle::current());
             router.fleet().tell_metrics();
             services.tell_metrics();
+            router.results().tell_metrics();
             names::SESSIONS.gauge(&[]).set(sessions.count() as f64);
             names::STREAMS.gauge(&[]).set(hub.streams() as f64);
             names::STORE_DROPPED_WRITES.counter(&[]).absolute(store.dropped_writes());

@@ -34,6 +34,7 @@ impl Live {
         front.sessions.set_limits(gateway.session_ttl, gateway.max_sessions);
         front.hub.set_cap(gateway.max_streams);
         front.router.gate().set_cap(gateway.max_in_flight);
+        front.router.results().set_size(gateway.result_cache);
         front.router.catalog().set_name_limit(gateway.name_limit);
         if let Err(error) = self.log.set(&gateway.log.filter) {
             warn!("{error}");

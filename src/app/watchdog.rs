@@ -55,6 +55,7 @@ async fn answers(router: Router) -> bool {
         log_level: None,
         capabilities: ClientCapabilities::default(),
         headers: None,
+        wishes: None,
         trace: None,
     };
     router.answers(&request).await

@@ -1,7 +1,7 @@
 //! A cache with bounds: so many entries, so much weight, so old. Pure: the clock is passed in.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::Hash;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -19,7 +19,8 @@ pub struct Bounds {
 #[derive(Debug)]
 pub struct Cache<K, V> {
     bounds: Bounds,
-    entries: HashMap<K, Entry<V>>,
+    /// By key in their order, so that keys that begin alike can be forgotten together.
+    entries: BTreeMap<K, Entry<V>>,
     /// Keys by when they were last used.
     order: BTreeMap<u64, K>,
     uses: u64,
@@ -35,10 +36,10 @@ struct Entry<V> {
     used: u64,
 }
 
-impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
+impl<K: Ord + Clone, V: Clone> Cache<K, V> {
     /// An empty cache.
     pub fn new(bounds: Bounds) -> Cache<K, V> {
-        Cache { bounds, entries: HashMap::new(), order: BTreeMap::new(), uses: 0, weight: 0, evicted: 0 }
+        Cache { bounds, entries: BTreeMap::new(), order: BTreeMap::new(), uses: 0, weight: 0, evicted: 0 }
     }
 
     /// The value of a key, unless it is too old.
@@ -55,17 +56,18 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         Some(entry.value.clone())
     }
 
+    /// The value of a key whatever its age. To look is no use of it.
+    pub fn peek(&self, key: &K) -> Option<&V> {
+        self.entries.get(key).map(|entry| &entry.value)
+    }
+
     /// Keeps a value for `age`. What is heavier than the whole cache is not kept.
     pub fn put(&mut self, key: K, value: V, weight: usize, age: Duration, now: Instant) {
         self.remove(&key);
         if weight > self.bounds.weight || self.bounds.entries == 0 || age.is_zero() {
             return;
         }
-        while self.entries.len() >= self.bounds.entries || self.weight + weight > self.bounds.weight {
-            let Some((_, oldest)) = self.order.pop_first() else { break };
-            self.remove(&oldest);
-            self.evicted += 1;
-        }
+        self.make_room(1, weight);
         self.uses += 1;
         self.order.insert(self.uses, key.clone());
         self.entries.insert(key, Entry { value, weight, until: now + age, used: self.uses });
@@ -80,9 +82,31 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         }
     }
 
-    /// Forgets every key that `which` names, and says how many there were.
-    pub fn remove_where(&mut self, which: impl Fn(&K) -> bool) -> usize {
-        let named: Vec<K> = self.entries.keys().filter(|key| which(key)).cloned().collect();
+    /// Takes other bounds; what does not fit goes.
+    pub fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+        self.make_room(0, 0);
+    }
+
+    fn make_room(&mut self, entries: usize, weight: usize) {
+        while self.entries.len() + entries > self.bounds.entries || self.weight + weight > self.bounds.weight
+        {
+            let Some((_, oldest)) = self.order.pop_first() else { break };
+            self.remove(&oldest);
+            self.evicted += 1;
+        }
+    }
+
+    /// Forgets the keys of a range; that costs nothing for those outside of it.
+    pub fn remove_range(&mut self, keys: RangeInclusive<K>) {
+        let named: Vec<K> = self.entries.range(keys).map(|(key, _)| key.clone()).collect();
+        named.iter().for_each(|key| self.remove(key));
+    }
+
+    /// Forgets every value that `which` names, and says how many there were.
+    pub fn remove_where(&mut self, which: impl Fn(&V) -> bool) -> usize {
+        let named = self.entries.iter().filter(|(_, entry)| which(&entry.value));
+        let named: Vec<K> = named.map(|(key, _)| key.clone()).collect();
         named.iter().for_each(|key| self.remove(key));
         named.len()
     }
@@ -140,6 +164,20 @@ mod tests {
         assert_eq!((cache.get(&"too heavy", now), cache.get(&"heavy", now)), (None, Some(4)));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn smaller_bounds_hold_at_once_and_a_look_is_no_use() {
+        let now = Instant::now();
+        let mut cache = Cache::new(Bounds { entries: 3, weight: 10 });
+        for key in ["a", "b", "c"] {
+            cache.put(key, key, 2, AGE, now);
+        }
+        assert_eq!((cache.peek(&"a"), cache.peek(&"d")), (Some(&"a"), None));
+        cache.set_bounds(Bounds { entries: 3, weight: 4 });
+        assert_eq!((cache.peek(&"a"), cache.len(), cache.weight()), (None, 2, 4));
+        cache.set_bounds(Bounds { entries: 0, weight: 4 });
+        assert!(cache.is_empty());
+    }
+
     proptest! {
         #[test]
         fn it_never_holds_more_than_it_may(steps in prop::collection::vec((0u8..12, 0usize..8, 0u64..20), 0..200)) {
@@ -153,8 +191,12 @@ mod tests {
                 prop_assert_eq!(cache.weight(), cache.entries.values().map(|entry| entry.weight).sum::<usize>());
                 prop_assert_eq!(cache.get(&key, now), Some(key));
                 if weight == 7 {
-                    cache.remove_where(|key| key % 2 == 0);
+                    cache.remove_where(|value| value % 2 == 0);
                     prop_assert!(cache.entries.keys().all(|key| key % 2 == 1));
+                }
+                if weight == 6 {
+                    cache.remove_range(3..=5);
+                    prop_assert!(!cache.entries.keys().any(|key| (3..=5).contains(key)));
                 }
             }
         }

@@ -136,6 +136,7 @@ impl Builder<'_> {
                             own_name: own.as_ref().into(),
                             own_name_json: json,
                             mirrors,
+                            repeatable: kind == ListKind::Tools && is_repeatable(text),
                         });
                         let replacement =
                             matches!(self.naming, Naming::Prefixed(_)).then(|| skim::quote(&shown));
@@ -281,6 +282,12 @@ fn hints(tool: &str) -> Hints {
         _ => None,
     };
     Hints::new(flag("readOnlyHint"), flag("destructiveHint"))
+}
+
+/// Whether a tool says that it changes nothing and does the same each time (`readOnlyHint` and `idempotentHint`).
+fn is_repeatable(tool: &str) -> bool {
+    let annotations = skim::field_text(tool, "annotations").unwrap_or("{}");
+    ["readOnlyHint", "idempotentHint"].iter().all(|hint| skim::field_text(annotations, hint) == Some("true"))
 }
 
 fn list_result(

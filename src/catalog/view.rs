@@ -25,6 +25,8 @@ pub struct Route {
     pub own_name_json: Bytes,
     /// The parameters of a tool that an HTTP client mirrors into headers.
     pub mirrors: Option<Arc<Mirrors>>,
+    /// Whether a tool says that it changes nothing and may be called again.
+    pub repeatable: bool,
 }
 
 /// A list as it is answered.

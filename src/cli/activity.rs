@@ -251,6 +251,12 @@ impl Out {
         if let Some(by) = &record.cancelled_by {
             outcome += &format!(" ({by})");
         }
+        if record.cache.as_deref() == Some("hit") {
+            outcome += " (from memory)";
+        }
+        if record.enhanced.as_deref() == Some("yes") {
+            outcome += " (enhanced)";
+        }
         format!(
             "{time}  {}  {}  {}  {:>9}  {outcome}",
             self.cell(&record.principal, 14),

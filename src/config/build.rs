@@ -28,6 +28,7 @@ use super::replay::Replay;
 use super::servers;
 use super::services;
 use super::show;
+use super::tool_prompts;
 
 /// What a configuration is built from.
 pub(super) struct Input<'a> {
@@ -81,6 +82,9 @@ pub(super) fn build(input: Input<'_>, faults: &mut Collector) -> Option<Loaded> 
     let services = services.iter().filter_map(|(name, at)| services::service(&mut reader, name, at, &taken));
     let services: Vec<_> = services.collect();
     let enhance = enhancing::enhance(&mut reader, &services);
+    if enhance.service.is_none() {
+        tool_prompts::refuse_without_service(&mut reader, &taken);
+    }
     let gateway = gateway.filter(|_| reader.faults.is_empty() && servers.len() == names.len())?;
     let settings = settings(&stack, reader.faults, &gateway, (auth.anonymous, policy.default_allow));
     let sections = Config {
@@ -236,6 +240,7 @@ fn gateway(reader: &mut Reader<'_>, sources: &Sources) -> Option<Gateway> {
         shutdown_grace: reader.duration(&["gateway", "shutdown_grace"]),
         watch: reader.duration_or_none(&["gateway", "watch"]),
         name_limit: reader.count(&["gateway", "name_limit"]),
+        result_cache: reader.size(&["gateway", "result_cache"]),
         replay: replay(reader),
         log: Log {
             filter: log_filter(reader),

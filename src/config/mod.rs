@@ -55,6 +55,8 @@ mod show;
 mod source;
 #[cfg(test)]
 mod tests;
+mod tool_prompts;
+mod tool_results;
 mod units;
 mod url;
 mod veil;
@@ -84,5 +86,7 @@ pub use reference::reference;
 pub use replay::Replay;
 pub use schema::schema;
 pub use service::Service;
+pub use tool_prompts::{PromptArgument, ToolPrompts};
+pub use tool_results::ToolResults;
 pub use units::parse_duration;
 pub use url::Url;

@@ -18,6 +18,8 @@ use super::links::Links;
 use super::oauth::OAuth;
 use super::policy::PolicyRules;
 use super::rate::Rate;
+use super::tool_prompts::ToolPrompts;
+use super::tool_results::ToolResults;
 use super::url::Url;
 use super::{admin::Admin, metrics::Metrics, replay::Replay, service::Service};
 
@@ -105,6 +107,8 @@ pub struct Gateway {
     pub watch: Option<Duration>,
     /// The longest tool or prompt name shown at the merged endpoint.
     pub name_limit: usize,
+    /// The most bytes of results that are kept.
+    pub result_cache: u64,
     /// What is kept for clients that lost a stream.
     pub replay: Replay,
     /// The gateway's own log.
@@ -297,6 +301,10 @@ pub struct ToolFilter {
     pub timeouts: Vec<(String, Duration)>,
     /// Patterns of tools each of which may be called so often, the most exact first.
     pub rates: Vec<(String, Rate)>,
+    /// Which of their results are kept.
+    pub results: ToolResults,
+    /// Which of their arguments are prompts.
+    pub prompts: ToolPrompts,
 }
 
 impl ToolFilter {

@@ -108,6 +108,11 @@ impl<'a> Reader<'a> {
     /// A length of time, or nothing where the setting says so.
     pub fn duration_or_none(&mut self, at: &[&str]) -> Option<Duration> {
         let leaf = self.leaf(at)?;
+        self.length_or_none(leaf)
+    }
+
+    /// The length of time that a setting holds, or nothing where it says so.
+    pub fn length_or_none(&mut self, leaf: &Leaf) -> Option<Duration> {
         if matches!(&leaf.value, Value::Text(text) if text.trim() == NO_DURATION) {
             return None;
         }

@@ -14,6 +14,8 @@ use super::model::{HttpTransport, Limits, Protocol, Replace, Restart, Server, St
 use super::rate::Rate;
 use super::reader::{Reader, path};
 use super::remote;
+use super::tool_prompts::tool_prompts;
+use super::tool_results::{by_exactness, tool_results};
 
 /// The table of servers.
 const SECTION: &str = "servers";
@@ -91,6 +93,11 @@ pub(super) fn server(reader: &mut Reader<'_>, name: &str, at: &At, spoiled: &[Ke
             deny: patterns(reader, name, "deny"),
             timeouts: timeouts(reader, name),
             rates: rates(reader, name),
+            results: {
+                let public = patterns(reader, name, "cache_public");
+                tool_results(reader, name, public)
+            },
+            prompts: tool_prompts(reader, name),
         },
         // Last, so that a server without a usable name or transport still has all its other faults told.
         name: checked.ok()?,
@@ -127,15 +134,14 @@ fn limits(reader: &mut Reader<'_>, name: &str) -> Limits {
     }
 }
 
-/// Call timeouts by pattern. A table has no order, so the most exact pattern comes first: the one with the most
-/// characters that stand for themselves.
+/// Call timeouts by pattern.
 fn timeouts(reader: &mut Reader<'_>, name: &str) -> Vec<(String, Duration)> {
     let mut timeouts = Vec::new();
     for leaf in reader.stack.below(&path(&["servers", name, "tools", "timeouts"])) {
         let pattern = leaf.path.last().map_or("", String::as_str);
         timeouts.push((pattern.to_owned(), reader.length(leaf)));
     }
-    timeouts.sort_by_key(|(pattern, _)| std::cmp::Reverse(literal(pattern)));
+    by_exactness(&mut timeouts);
     timeouts
 }
 
@@ -146,13 +152,8 @@ fn rates(reader: &mut Reader<'_>, name: &str) -> Vec<(String, Rate)> {
         let pattern = leaf.path.last().map_or("", String::as_str);
         rates.extend(reader.rate_of(leaf).map(|rate| (pattern.to_owned(), rate)));
     }
-    rates.sort_by_key(|(pattern, _)| std::cmp::Reverse(literal(pattern)));
+    by_exactness(&mut rates);
     rates
-}
-
-/// How many characters of a pattern stand for themselves.
-fn literal(pattern: &str) -> usize {
-    pattern.bytes().filter(|byte| *byte != b'*').count()
 }
 
 pub(super) fn suggestion(name: &str) -> String {

@@ -116,6 +116,14 @@ impl Enhancing {
         self.original(ask, Became::Untouched, NOT_CONFIGURED.into())
     }
 
+    /// The better prompt if it is known already; no model is asked and nothing is counted.
+    pub fn known(&self, ask: &Ask) -> Option<Enhanced> {
+        let (name, rule) = self.0.rules.rule(ask.client.as_deref());
+        self.allowed(rule, ask.privacy).ok()?;
+        let (prompt, model) = lock(&self.0.known).get(&key(name, rule, &ask.prompt), Instant::now())?;
+        Some(Enhanced { prompt, model: Some(model), cached: true, reason: None })
+    }
+
     /// Forgets every answer, closes the breaker and counts anew.
     pub fn reset(&self) {
         lock(&self.0.known).remove_where(|_| true);

@@ -49,6 +49,11 @@ impl Enhancer {
         self.0.now.load().leave(ask)
     }
 
+    /// The better prompt if it is known already; no model is asked and nothing is counted.
+    pub fn known(&self, ask: &Ask) -> Option<Enhanced> {
+        self.0.now.load().known(ask)
+    }
+
     /// Forgets every answer, closes the breaker and counts anew.
     pub fn reset(&self) {
         self.0.now.load().reset();

@@ -11,6 +11,8 @@ use crate::router::InFlight;
 use crate::session::{Listening, Place, Reader, StreamHold};
 use crate::supervisor::{Answer, Broken};
 
+use super::account::Account;
+
 /// What a request's body can be: hyper's own, or one made in this process.
 pub trait RequestBody:
     hyper::body::Body<Data = Bytes, Error: std::fmt::Display + Send> + Send + Unpin + 'static
@@ -43,6 +45,8 @@ pub enum FrontBody {
     Service {
         /// As it comes.
         body: Box<Answer>,
+        /// What is noted of it.
+        account: Box<Account>,
         /// Its place among the requests of the gateway.
         _place: InFlight,
     },
@@ -101,7 +105,11 @@ impl hyper::body::Body for FrontBody {
             FrontBody::Changes(listening) => {
                 Poll::Ready(ready!(listening.reader.poll_next(cx)).map(|bytes| Ok(Frame::data(bytes))))
             }
-            FrontBody::Service { body, .. } => Pin::new(body).poll_frame(cx),
+            FrontBody::Service { body, account, .. } => {
+                let frame = Pin::new(&mut *body).poll_frame(cx);
+                account.see(&frame, body.is_end_stream());
+                frame
+            }
             FrontBody::Page(body) => match ready!(Pin::new(body).poll_frame(cx)) {
                 Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
                 // A page that breaks off ends; its length tells the client.

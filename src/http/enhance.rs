@@ -15,10 +15,7 @@ use crate::supervisor::{ServiceHandle, State as ServiceState};
 
 use super::who::Who;
 
-use super::untold::Untold;
-
-/// Who asks, for the choice of a rule. It is what the client says of itself, and gives it no rights.
-const CLIENT_NAME: &str = "x-client-name";
+use super::{untold::Untold, wishes};
 
 /// The pages.
 pub fn enhance_pages(enhancer: Enhancer, max_body: usize) -> Router {
@@ -114,23 +111,26 @@ fn ask(headers: &HeaderMap, body: &[u8]) -> Result<Ask, String> {
         Value::String(text) => Ok(Some(text.clone())),
         _ => Err(format!("`{field}` must be a string")),
     };
-    let privacy = match text("privacy")? {
-        None => None,
-        Some(word) => Some(Privacy::parse(&word).ok_or_else(|| {
+    let read = |word: &str, what: &str| {
+        wishes::level(word).ok_or_else(|| {
             let known = Privacy::ALL.map(Privacy::as_str).join(", ");
-            format!("`privacy` must be one of {known}")
-        })?),
+            format!("{what} must be one of {known}")
+        })
     };
+    let inside = text("privacy")?.map(|word| read(&word, "`privacy`")).transpose()?;
+    let header = headers.get(wishes::PRIVACY).map(|word| word.to_str().unwrap_or_default());
+    let header = header.map(|word| read(word, "X-Privacy-Level")).transpose()?;
     let bypass_cache = match &body["bypass_cache"] {
         Value::Null => false,
         Value::Bool(bypass) => *bypass,
         _ => return Err("`bypass_cache` must be true or false".to_owned()),
     };
-    let named = headers.get(CLIENT_NAME).and_then(|name| name.to_str().ok()).map(str::to_owned);
+    let named = headers.get(wishes::CLIENT_NAME).and_then(|name| name.to_str().ok()).map(str::to_owned);
     Ok(Ask {
         prompt: text("prompt")?.ok_or("`prompt` is missing")?,
         client: text("client")?.or(named),
-        privacy,
+        // Of two, the stricter.
+        privacy: inside.max(header),
         bypass_cache,
     })
 }

@@ -7,6 +7,7 @@
 
 mod accepts;
 mod access;
+mod account;
 pub mod api;
 mod arrival;
 mod ask;
@@ -32,6 +33,7 @@ mod streams;
 mod told;
 mod untold;
 mod who;
+mod wishes;
 
 pub use body::{FrontBody, RequestBody};
 pub use enhance::enhance_pages;

@@ -19,7 +19,7 @@ use super::reply::{FrontResponse, status};
 /// Headers that a page may send: those of MCP, a credential, and what resumes a stream.
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
     "content-type, accept, authorization, mcp-protocol-version, mcp-session-id, mcp-method, mcp-name, last-event-id, \
-     traceparent, tracestate, baggage",
+     traceparent, tracestate, baggage, x-enhance, x-client-name, x-privacy-level",
 );
 /// Headers that a page may read.
 const EXPOSED_HEADERS: HeaderValue =

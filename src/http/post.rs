@@ -24,6 +24,7 @@ use super::front::{Front, Inside};
 use super::reply::{self, FrontResponse};
 use super::untold::Untold;
 use super::who::Who;
+use super::wishes::wishes;
 use super::{intake, stream, streams};
 
 /// Answers a POST.
@@ -104,6 +105,7 @@ impl Inbound<'_> {
         log_level: Option<Level>,
         capabilities: ClientCapabilities,
     ) -> Box<Routed> {
+        let wishes = wishes(self.headers);
         Box::new(Routed {
             headers: (era == Era::Modern && self.mirrors).then(|| mirrored_params(self.headers)),
             trace: Trace::read(&self.message, &self.params, self.headers),
@@ -118,6 +120,7 @@ impl Inbound<'_> {
             era,
             log_level,
             capabilities,
+            wishes,
         })
     }
 }

@@ -22,6 +22,7 @@ use super::post;
 use super::reply::{self, FrontResponse};
 use super::untold::Untold;
 use super::who::Who;
+use super::wishes::wishes;
 
 /// The method that a path names behind its server; nothing for the endpoint of the server itself.
 pub fn method_of(path: &str) -> Option<&str> {
@@ -89,6 +90,7 @@ pub async fn answer<B: RequestBody>(
         log_level: None,
         capabilities: ClientCapabilities::default(),
         headers: None,
+        wishes: wishes(&head.headers),
         trace,
     });
     with_status(post::once(front, routed).await)

@@ -1,6 +1,8 @@
 //! Exchanges that bring the router no request, told to the activity log: refusals, streams, sessions that end, services,
 //! prompts made better.
 
+use std::time::Duration;
+
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Body;
@@ -12,7 +14,11 @@ use crate::protocol::trace::{self, TRACEPARENT};
 
 use super::untold::Untold;
 
+/// What stands for the era where there is no MCP request.
+const PLAIN: &str = "http";
+
 /// What an exchange was, for its row.
+#[derive(Debug)]
 pub struct Exchange {
     verb: Method,
     /// For the path alone; a clone of it copies no text.
@@ -45,31 +51,41 @@ impl Exchange {
         if !log.is_on() {
             return;
         }
-        let trace = self.trace.as_ref().and_then(|parent| trace::parse(parent.to_str().ok()?));
-        let trace = trace.map(|id| id.to_string()).unwrap_or_default();
-        let total = self.received.elapsed();
+        let (trace, now) = (self.trace(), Instant::now());
+        let bytes_out = response.body().size_hint().exact().unwrap_or(0);
         log.record(&Entry {
             principal: principal.map_or("", Principal::as_str),
-            client: match untold.client.as_str() {
-                "" => ClientText::Unknown,
-                name => ClientText::Known { name, version: "" },
-            },
-            server: &untold.server,
-            method: self.verb.as_str(),
-            name: self.target.as_ref().map_or("", PathAndQuery::path),
+            client: ClientText::named(&untold.client),
             outcome: untold.outcome.as_str(),
             code: untold.code,
             session: untold.session,
             trace: &trace,
-            queue: total,
-            total,
-            bytes_in: usize::try_from(self.bytes_in).unwrap_or(usize::MAX),
-            bytes_out: response
-                .body()
-                .size_hint()
-                .exact()
-                .map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
-            ..Entry::EMPTY
+            queue: self.until(now),
+            bytes_out: usize::try_from(bytes_out).unwrap_or(usize::MAX),
+            ..self.entry(now)
         });
+    }
+
+    /// What is known of every exchange that ends `now`.
+    pub fn entry(&self, now: Instant) -> Entry<'_> {
+        Entry {
+            era: PLAIN,
+            method: self.verb.as_str(),
+            name: self.target.as_ref().map_or("", PathAndQuery::path),
+            total: self.until(now),
+            bytes_in: usize::try_from(self.bytes_in).unwrap_or(usize::MAX),
+            ..Entry::EMPTY
+        }
+    }
+
+    /// How long it took until `then`.
+    pub fn until(&self, then: Instant) -> Duration {
+        then.saturating_duration_since(self.received)
+    }
+
+    /// The trace that the client named, or nothing.
+    pub fn trace(&self) -> String {
+        let trace = self.trace.as_ref().and_then(|parent| trace::parse(parent.to_str().ok()?));
+        trace.map(|id| id.to_string()).unwrap_or_default()
     }
 }

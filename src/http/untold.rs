@@ -12,8 +12,6 @@ pub struct Untold {
     pub outcome: Outcome,
     /// The JSON-RPC code of an error, or the HTTP status.
     pub code: i64,
-    /// The service that it was for.
-    pub server: String,
     /// What the client calls itself.
     pub client: String,
     /// The session, by its short name.
@@ -22,8 +20,7 @@ pub struct Untold {
 
 impl Untold {
     /// It was done.
-    pub const DONE: Untold =
-        Untold { outcome: Outcome::Ok, code: 0, server: String::new(), client: String::new(), session: None };
+    pub const DONE: Untold = Untold { outcome: Outcome::Ok, code: 0, client: String::new(), session: None };
 
     /// It was refused with an error of ours.
     pub fn refused(kind: ErrorKind, era: Era) -> Untold {

@@ -1,10 +1,11 @@
 //! Everything that keeps a first-time user from success, looked at in the order in which one thing needs the other.
 
+use crate::base::Secret;
 use crate::config::{self, Config, Loaded, Origin, Sources};
 use crate::supervisor::Surroundings;
 
 use super::finding::Finding;
-use super::{doctor_host, doctor_servers};
+use super::{doctor_host, doctor_servers, doctor_services};
 
 /// What to look at.
 pub struct Doctor {
@@ -28,6 +29,7 @@ pub async fn examine(doctor: Doctor, mut tell: impl FnMut(Finding)) {
     doctor_host::address(config.gateway.listen, &mut tell).await;
     doctor_servers::commands(&config, &doctor.surroundings, &mut tell).await;
     if doctor.start_servers {
+        doctor_services::services(&config, &mut tell).await;
         doctor_servers::handshakes(config, doctor.surroundings, &mut tell).await;
     }
 }
@@ -71,18 +73,27 @@ fn configuration(sources: Sources, tell: &mut impl FnMut(Finding)) -> Option<Loa
 
 /// A reference that is resolved to nothing is a credential that somebody forgot to set.
 fn empty_references(config: &Config, tell: &mut impl FnMut(Finding)) {
+    let is_empty = |value: &Secret| {
+        let text = value.expose().trim();
+        text.is_empty() || text.eq_ignore_ascii_case("bearer")
+    };
+    for service in config.services.iter().filter(|service| service.enabled) {
+        for (name, _) in service.headers.iter().filter(|(_, value)| is_empty(value)) {
+            tell(Finding::warning(
+                format!("service {}", service.name),
+                format!("`services.{}.headers.{name}` is empty", service.name),
+                "set the variable or the file that it refers to, or remove the key",
+            ));
+        }
+    }
     for server in config.servers.iter().filter(|server| server.enabled) {
         let secrets: Vec<(String, bool)> = match &server.transport {
             config::Transport::Stdio { env, .. } => {
                 env.iter().map(|(name, value)| (format!("env.{name}"), value.expose().is_empty())).collect()
             }
-            config::Transport::Http { headers, .. } => headers
-                .iter()
-                .map(|(name, value)| {
-                    let text = value.expose().trim();
-                    (format!("headers.{name}"), text.is_empty() || text.eq_ignore_ascii_case("bearer"))
-                })
-                .collect(),
+            config::Transport::Http { headers, .. } => {
+                headers.iter().map(|(name, value)| (format!("headers.{name}"), is_empty(value))).collect()
+            }
         };
         for (key, _) in secrets.into_iter().filter(|(_, empty)| *empty) {
             tell(Finding::warning(

@@ -13,6 +13,7 @@ mod credentials;
 mod doctor;
 mod doctor_host;
 mod doctor_servers;
+mod doctor_services;
 mod finding;
 mod import;
 

@@ -4,6 +4,7 @@
 //! that are the gateway's own. It promises that everything else goes out as it came in. It never does I/O, never
 //! waits and never builds a value tree of a message that passes through.
 
+mod canonical;
 mod capabilities;
 mod client;
 pub mod header;
@@ -20,6 +21,7 @@ pub mod trace;
 pub mod translate;
 pub mod write;
 
+pub use canonical::canonical;
 pub use capabilities::ClientCapabilities;
 pub use client::ClientInfo;
 pub use id::RawId;

@@ -8,6 +8,7 @@ use crate::protocol::{Kind, Message, Params, Splice, method, params, skim, trans
 use crate::telemetry::Outcome;
 
 use super::call::ClientCall;
+use super::mark;
 use super::prepare;
 use super::question::{InputRequired, url_visits};
 use super::request::Reply;
@@ -24,8 +25,8 @@ pub enum Answer {
 impl ClientCall {
     /// The reply.
     pub(super) fn reply(&mut self, reply: &Message) -> Reply {
-        if let Some(read) = self.read.take() {
-            read.fill(reply, self.sent.admission.live.generation);
+        if let Some(place) = self.keep.take() {
+            place.fill(reply, self.sent.admission.live.generation, &self.sent.admission.live.peer);
         }
         let mut splice = Splice::new(reply.text().clone());
         let id = self.request.id.as_bytes().clone();
@@ -74,7 +75,19 @@ impl ClientCall {
                 reply,
             );
         }
-        self.last(Reply { message: splice.to_bytes(0), status, retry_after: None })
+        let message = splice.to_bytes(0);
+        let message = match &self.target.mark {
+            Some(field) => mark::message(message, field),
+            None => message,
+        };
+        self.last(Reply { message, status, retry_after: None })
+    }
+
+    /// The answer is not the whole of what the client gets: others would miss the rest.
+    pub(super) fn keep_nothing(&mut self) {
+        if let Some(place) = self.keep.take() {
+            place.leave();
+        }
     }
 
     /// A legacy server's demand that the user visit a URL first, in the way of the modern era.
@@ -134,6 +147,10 @@ impl ClientCall {
     pub(super) fn note(&mut self, note: &Message) -> Option<Bytes> {
         let read = Params::read(note).ok()?;
         let mut splice = Splice::new(note.text().clone());
+        // Progress says nothing that the answer does not; anything else would be lost on who is told the answer later.
+        if note.method() != method::PROGRESS {
+            self.keep_nothing();
+        }
         match note.method() {
             method::PROGRESS => {
                 self.has_progressed();
@@ -165,4 +182,10 @@ impl ClientCall {
 /// Whether a call did not do what it was to do: by an error, or by a result that says so itself.
 fn has_failed(reply: &Message) -> bool {
     reply.kind() == Kind::Error || skim::field_text(reply.payload(), "isError") == Some("true")
+}
+
+impl std::fmt::Debug for ClientCall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ClientCall({:?} at {})", self.request.id, self.target.server.name())
+    }
 }

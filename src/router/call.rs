@@ -19,10 +19,10 @@ use super::dialog::{Asking, Dialog, Put};
 use super::limit::{InFlight, Recalled, taken_back};
 use super::prepare::Round;
 use super::question::{InputRequired, Question};
-use super::reads::Place;
 use super::record::{ADMINISTRATOR, DISCONNECT, Story, ended_by};
 use super::request::{Reply, Request};
 use super::resolve::Target;
+use super::results::Place;
 use super::sending::{Forwarded, Sent, send};
 use super::task::Tasks;
 
@@ -56,7 +56,8 @@ pub struct ClientCall {
     rounds: usize,
     pub(super) key: SealKey,
     pub(super) tasks: Tasks,
-    pub(super) read: Option<Place>,
+    /// Where the answer may be kept.
+    pub(super) keep: Option<Place>,
     /// Where it is counted, if it calls a tool that is counted apart.
     tool: Option<Arc<ToolSeries>>,
     timeout: Duration,
@@ -76,7 +77,7 @@ const MAX_ROUNDS: usize = 16;
 impl ClientCall {
     pub(super) fn new(
         request: Box<Request>,
-        Forwarded { target, sent, round, read, place }: Forwarded,
+        Forwarded { target, sent, round, keep, place }: Forwarded,
         (key, tasks): (SealKey, Tasks),
         (story, tool): (Story, Option<Arc<ToolSeries>>),
     ) -> ClientCall {
@@ -95,7 +96,7 @@ impl ClientCall {
             rounds: 1,
             key,
             tasks,
-            read,
+            keep,
             tool,
             timeout,
             deadline,
@@ -203,6 +204,7 @@ impl ClientCall {
         // Whoever asks is well, and the call must not be sent a second time.
         self.sent.admission.succeed();
         self.resent = true;
+        self.keep_nothing();
         let limit = self.answer_timeout();
         let dialog = self.dialog.get_or_insert_default();
         let Some(inquiry) = dialog.admit(inquiry, &self.request) else { return Put::Settled };
@@ -331,6 +333,7 @@ impl ClientCall {
         if let Err(error) = asked.check(self.request.capabilities) {
             return Some(Err(error));
         }
+        self.keep_nothing();
         self.round = Round { state: asked.state, answers: Vec::new() };
         // While its client thinks, the call keeps no place at the server.
         self.sent.admission.release();
@@ -390,11 +393,5 @@ impl Drop for ClientCall {
             self.record(Outcome::Failed(kind), kind.wire(self.request.era).0, DISCONNECT);
         }
         self.tell();
-    }
-}
-
-impl std::fmt::Debug for ClientCall {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ClientCall({:?} at {})", self.request.id, self.target.server.name())
     }
 }

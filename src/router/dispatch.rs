@@ -8,26 +8,26 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::activity::ActivityLog;
-use crate::base::{Era, Error, ErrorKind, SealKey, ServerName};
+use crate::base::{Era, Error, SealKey, ServerName};
 use crate::catalog::CatalogHandle;
+use crate::enhance::Enhancer;
 use crate::guard::{Access, Limits};
-use crate::protocol::{Message, Params, method};
+use crate::protocol::{Message, Params};
 use crate::supervisor::{Caller, Fleet, ServerHandle, Subscription};
 use crate::telemetry::{RequestMetrics, ToolMetrics};
 
 use super::answer::Answer;
 use super::call::ClientCall;
 use super::finish::Waiting;
-use super::limit::{Gate, InFlight};
+use super::forwarding::Way;
+use super::limit::Gate;
 use super::own;
 use super::parked::Parked;
-use super::prepare::{self, Round};
-use super::reads::{Look, Reads};
+use super::prepare;
 use super::record::Story;
 use super::request::{Endpoint, Reply, Request};
 use super::resolve::{self, Target};
-use super::sending::{self, Forwarded};
-use super::state;
+use super::results::Results;
 use super::task::Tasks;
 
 /// What the gateway's own answers are counted under.
@@ -47,7 +47,8 @@ pub(super) struct Inner {
     pub(super) own: RequestMetrics,
     pub(super) key: SealKey,
     pub(super) tasks: Tasks,
-    reads: Reads,
+    pub(super) results: Results,
+    pub(super) enhancer: Enhancer,
     pub(super) activity: ActivityLog,
 }
 
@@ -59,6 +60,10 @@ pub struct RouterOptions {
     pub max_parked: usize,
     /// How often servers and tools may be used.
     pub limits: Limits,
+    /// The most bytes of results that are kept.
+    pub result_cache: u64,
+    /// Makes prompts in calls better.
+    pub enhancer: Enhancer,
     /// Seals what servers leave with clients.
     pub key: SealKey,
     /// Keeps what became of each request.
@@ -73,8 +78,9 @@ impl Router {
         let own = RequestMetrics::for_server(OWN_METRICS);
         let tasks = Tasks::new(options.key.clone());
         let (gate, parked) = (Gate::new(options.max_in_flight), Parked::new(options.max_parked));
-        let (limits, activity) = (options.limits, options.activity);
-        let (key, reads, tools) = (options.key, Reads::default(), ToolMetrics::new(options.tools));
+        let (limits, activity, enhancer) = (options.limits, options.activity, options.enhancer);
+        let (key, results) = (options.key, Results::new(options.result_cache));
+        let tools = ToolMetrics::new(options.tools);
         Router(Arc::new(Inner {
             fleet,
             catalog,
@@ -85,14 +91,15 @@ impl Router {
             own,
             key,
             tasks,
-            reads,
+            results,
+            enhancer,
             activity,
         }))
     }
 
     /// Forgets what servers say has changed, until `shutdown`.
     pub async fn follow_updates(self, shutdown: CancellationToken) {
-        self.0.reads.clone().follow(self.0.fleet.updates(), shutdown).await;
+        self.0.results.clone().follow(self.0.fleet.updates(), shutdown).await;
     }
 
     /// The endpoint of the server `name`, for somebody who may use anything of it.
@@ -120,6 +127,11 @@ impl Router {
     /// What became of requests.
     pub fn activity(&self) -> &ActivityLog {
         &self.0.activity
+    }
+
+    /// Results that are kept.
+    pub fn results(&self) -> &Results {
+        &self.0.results
     }
 
     /// Requests under way.
@@ -170,8 +182,7 @@ impl Router {
             (Ok(Way::Sent(sent)), _) => {
                 let seals = (self.0.key.clone(), self.0.tasks.clone());
                 let capture = sent.target.server.config().capture;
-                let story = Story::new(self.0.activity.clone(), received, sent.sent.at, capture)
-                    .missing(sent.read.is_some());
+                let story = Story::new(self.0.activity.clone(), received, sent.sent.at, capture);
                 let counted = (story, self.tool_series(&request, &sent.target));
                 Answer::Call(Box::new(ClientCall::new(request, *sent, seals, counted)))
             }
@@ -246,76 +257,4 @@ impl Router {
         };
         own::subscribe(&target, caller).await
     }
-
-    /// Sends a request on, or finds the parked call that it goes on with. Whom it is for stands in `found` as soon as it is
-    /// known, and until it has been sent.
-    async fn way(
-        &self,
-        request: &Request,
-        place: InFlight,
-        found: &mut Option<Target>,
-    ) -> Result<Way, Error> {
-        let parked = match (request.era, &request.params.request_state) {
-            (Era::Modern, Some(_)) => self.parked_call(request, found).await?,
-            _ => None,
-        };
-        match parked {
-            None => self.forward(request, place, found).await,
-            Some(call) => Ok(Way::Parked(call, place)),
-        }
-    }
-
-    async fn forward(
-        &self,
-        request: &Request,
-        place: InFlight,
-        found: &mut Option<Target>,
-    ) -> Result<Way, Error> {
-        let (catalog, fleet) = (&self.0.catalog, &self.0.fleet);
-        let target = found.insert(resolve::resolve(request, catalog, fleet, &self.0.tasks).await?);
-        place.goes_to(&target.server);
-        let tool = target.name.as_deref().filter(|_| request.message.method() == method::TOOLS_CALL);
-        self.0.limits.call(target.server.name(), tool)?;
-        if let (Some(mirrors), Some(headers)) = (&target.mirrors, &request.headers) {
-            mirrors
-                .check(request.arguments(), headers)
-                .map_err(|what| Error::new(ErrorKind::HeaderMismatch, format!("Header mismatch: {what}")))?;
-        }
-        if let (Era::Modern, Some(level)) = (request.era, request.log_level) {
-            target.server.want_log_level(level);
-        }
-        let own = target.server.for_caller(&request.caller()).await?;
-        let shared = own.is_none();
-        if let Some(own) = own {
-            target.server = own;
-        }
-        let mut round = Round::default();
-        if let (Era::Modern, Some(span)) = (request.era, &request.params.request_state) {
-            round.state = Some(state::open(
-                &self.0.key,
-                request,
-                target.server.name(),
-                &request.message.as_str()[span.clone()],
-            )?);
-        }
-        // What one client's own process says is nobody else's to read.
-        let read = match if shared { self.0.reads.look(request, &target.server).await } else { None } {
-            Some(Look::Hit(result)) => return Ok(Way::Known(result)),
-            Some(Look::Miss(read)) => Some(read),
-            None => None,
-        };
-        let sent = sending::send(request, target, &round, 0).await?;
-        let target =
-            found.take().ok_or_else(|| Error::new(ErrorKind::Internal, "a call was sent nowhere"))?;
-        Ok(Way::Sent(Box::new(Forwarded { target, sent, round, read, place })))
-    }
-}
-
-/// What has become of a request for a server.
-enum Way {
-    /// Goes on with a call that was parked.
-    Parked(Box<ClientCall>, InFlight),
-    Sent(Box<Forwarded>),
-    /// The server has answered it before; the result, JSON text.
-    Known(Vec<u8>),
 }

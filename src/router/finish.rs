@@ -54,7 +54,7 @@ impl Router {
     ) -> Reply {
         let (reply, total) = (Reply::result(&request.id, result), received.elapsed());
         self.count(request, target.server.metrics(), Outcome::Ok, total);
-        let at = At { target, generation: 0, breaker: "", cache: "hit" };
+        let at = At { target, generation: 0, breaker: "" };
         let ended = Ended { outcome: Outcome::Ok, code: 0, by: "", total, sent: None };
         record::tell(&self.0.activity, request, Some(at), &ended, (reply.message.len(), 0), None);
         reply
@@ -87,7 +87,7 @@ impl Router {
         let at = target.map(|target| {
             let closed = target.server.breaker() == BreakerState::Closed;
             let refused = outcome == Outcome::Failed(ErrorKind::Unavailable) && !closed;
-            At { target, generation: 0, breaker: if refused { "open" } else { "" }, cache: "" }
+            At { target, generation: 0, breaker: if refused { "open" } else { "" } }
         });
         let ended = Ended { outcome, code, by, total, sent: None };
         record::tell(&self.0.activity, request, at, &ended, (bytes_out, 0), None);

@@ -15,7 +15,7 @@ use super::resolve::Target;
 
 /// The log level that a modern server is asked for on behalf of a legacy client that named none: what servers of
 /// that era send by themselves.
-const USUAL_LEVEL: Level = Level::Info;
+pub(super) const USUAL_LEVEL: Level = Level::Info;
 
 /// Makes the outgoing request: our id, our progress token, the server's own name, and what its era requires.
 /// `round` is what a further round of a request with questions adds; see [`Round`].
@@ -30,6 +30,9 @@ pub(super) fn outgoing(request: &Request, target: &Target, live: &Live, round: &
     }
     if let Some((span, name)) = &target.rename {
         splice.replace(span.clone(), name.clone());
+    }
+    if let Some(rewritten) = &target.rewritten {
+        splice.replace(rewritten.span.clone(), rewritten.text.clone());
     }
     if let (Some(field), Some(params)) = (target.dropped, request.params.span.clone()) {
         translate::drop_field(&mut splice, message.as_str(), params, field);
@@ -91,7 +94,7 @@ fn headers(request: &Request, target: &Target, live: &Live) -> Vec<(HeaderName, 
         return Vec::new();
     }
     let mirrors = target.mirrors.as_deref().filter(|_| live.peer.era() == Era::Modern);
-    let mut headers = mirrors.map(|mirrors| mirrors.headers(request.arguments())).unwrap_or_default();
+    let mut headers = mirrors.map(|mirrors| mirrors.headers(&target.arguments(request))).unwrap_or_default();
     headers.extend(request.trace.iter().flat_map(|trace| trace.headers()));
     let others = request.headers.iter().flatten();
     headers.extend(others.filter(|(name, _)| mirrors.is_none_or(|mirrors| !mirrors.covers(name))).cloned());

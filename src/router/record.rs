@@ -24,8 +24,6 @@ pub(super) struct Story {
     progress: u32,
     ended: Option<Ended>,
     told: bool,
-    /// Whether the answer might have been there already, and was not.
-    missed: bool,
     /// Of which calls the messages are kept.
     capture: Capture,
     /// The reply, if it may be kept.
@@ -65,14 +63,7 @@ impl Story {
     /// The story of a request that came in at `received` and was sent on at `sent`.
     pub fn new(log: ActivityLog, received: Instant, sent: Instant, capture: Capture) -> Story {
         let (bytes_out, progress, ended, reply) = (0, 0, None, None);
-        let (told, missed) = (false, false);
-        Story { log, received, sent, bytes_out, progress, ended, told, missed, capture, reply }
-    }
-
-    /// Notes whether the answer was looked for among those that are kept.
-    pub fn missing(mut self, missed: bool) -> Story {
-        self.missed = missed;
-        self
+        Story { log, received, sent, bytes_out, progress, ended, told: false, capture, reply }
     }
 
     /// Begins the story of the request that goes on with the call.
@@ -119,8 +110,7 @@ impl Story {
         }
         self.told = true;
         if let Some(ended) = &self.ended {
-            let cache = if self.missed { "miss" } else { "" };
-            let at = Some(At { target, generation, breaker, cache });
+            let at = Some(At { target, generation, breaker });
             let keeps = match self.capture {
                 Capture::None => false,
                 Capture::Errors => ended.outcome != Outcome::Ok,
@@ -140,8 +130,6 @@ pub(super) struct At<'t> {
     pub generation: u64,
     /// What the breaker did.
     pub breaker: &'static str,
-    /// Whether the answer was kept.
-    pub cache: &'static str,
 }
 
 /// Writes the row of a request: what it was for, how it ended, what went back (bytes and reports of progress), and the
@@ -175,7 +163,8 @@ pub(super) fn tell(
         name: name.unwrap_or_default(),
         outcome: ended.outcome.as_str(),
         code: ended.code,
-        cache: at.map_or("", |at| at.cache),
+        cache: at.map_or("", |at| at.target.cache),
+        enhanced: at.map_or("", |at| at.target.enhanced()),
         breaker: at.map_or("", |at| at.breaker),
         cancelled_by: ended.by,
         session: request.session.map(|session| session.short()),

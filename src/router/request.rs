@@ -1,5 +1,6 @@
 //! A client's request as the router takes it, and what it gives back.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +11,12 @@ use tokio::time::Instant;
 use crate::base::{Era, Error, Level, Principal};
 use crate::guard::Access;
 use crate::protocol::trace::Trace;
-use crate::protocol::{ClientCapabilities, ClientInfo, Message, Params, RawId, write};
+use crate::protocol::{ClientCapabilities, ClientInfo, Message, Params, RawId, skim, write};
 use crate::supervisor::{Caller, ServerHandle, SessionKey};
 use crate::telemetry::EndpointKind;
 
 use super::limit::{Visit, Work};
+use super::wishes::Wishes;
 
 /// Where a request came in.
 #[derive(Clone, Debug)]
@@ -71,6 +73,8 @@ pub struct Request {
     pub capabilities: ClientCapabilities,
     /// The `Mcp-Param-*` headers of a modern client over HTTP; none for those who have no headers to mirror into.
     pub headers: Option<Vec<(HeaderName, HeaderValue)>>,
+    /// What the client wishes to be done with the prompt in its call.
+    pub wishes: Option<Box<Wishes>>,
     /// The trace that the client is in.
     pub trace: Option<Box<Trace>>,
 }
@@ -79,6 +83,18 @@ impl Request {
     /// Who asks, as far as it matters to whom a link belongs.
     pub fn caller(&self) -> Caller<'_> {
         Caller { principal: &self.principal, session: self.session, capabilities: self.capabilities }
+    }
+
+    /// The name by which the client's rule of enhancement is chosen. It is what the client says of itself.
+    pub fn client_name(&self) -> Option<Cow<'_, str>> {
+        if let Some(name) = self.wishes.as_deref().and_then(|wishes| wishes.client.as_deref()) {
+            return Some(Cow::Borrowed(name));
+        }
+        if let Some(client) = &self.client {
+            return Some(Cow::Borrowed(&client.name));
+        }
+        let info = self.params.meta.as_ref().and_then(|meta| meta.client_info.clone())?;
+        skim::string_field(&self.message.as_str()[info], "name")
     }
 
     /// `params.arguments`, raw JSON.

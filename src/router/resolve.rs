@@ -32,12 +32,57 @@ pub(super) struct Target {
     pub more: Option<More>,
     /// A field of `params` that does not go on.
     pub dropped: Option<&'static str>,
+    /// An argument that the server gets in other words.
+    pub rewritten: Option<Rewritten>,
+    /// What the caller is told in the result's `_meta`: a field, JSON text.
+    pub mark: Option<String>,
+    /// Whether the result may be kept, and if so where it came from: empty, `hit` or `miss`.
+    pub cache: &'static str,
+}
+
+/// An argument that the server gets in other words.
+#[derive(Debug)]
+pub(super) struct Rewritten {
+    /// Its place in the message.
+    pub span: Span,
+    /// The new words, a JSON string.
+    pub text: Bytes,
 }
 
 impl Target {
+    /// The arguments as the server gets them, raw JSON.
+    pub fn arguments<'r>(&self, request: &'r Request) -> Cow<'r, str> {
+        let arguments = request.arguments();
+        let (Some(new), Some(span)) = (&self.rewritten, &request.params.arguments) else {
+            return Cow::Borrowed(arguments);
+        };
+        let (before, behind) = (new.span.start - span.start, new.span.end - span.start);
+        let text = String::from_utf8_lossy(&new.text);
+        Cow::Owned([&arguments[..before], &text, &arguments[behind..]].concat())
+    }
+
     /// The server, and nothing that has to change.
     pub fn plain(server: &ServerHandle) -> Target {
-        Target { server: server.clone(), rename: None, name: None, mirrors: None, more: None, dropped: None }
+        Target {
+            server: server.clone(),
+            rename: None,
+            name: None,
+            mirrors: None,
+            more: None,
+            dropped: None,
+            rewritten: None,
+            mark: None,
+            cache: "",
+        }
+    }
+
+    /// What became of the prompt, if there was one: empty, `yes` or `no`.
+    pub fn enhanced(&self) -> &'static str {
+        match (&self.mark, &self.rewritten) {
+            (None, _) => "",
+            (Some(_), Some(_)) => "yes",
+            (Some(_), None) => "no",
+        }
     }
 }
 

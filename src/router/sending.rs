@@ -8,9 +8,9 @@ use crate::upstream::{Call, Delivery};
 
 use super::limit::InFlight;
 use super::prepare::{self, Round};
-use super::reads::Place;
 use super::request::Request;
 use super::resolve::Target;
+use super::results::Place;
 
 /// A request that is on its way.
 pub(super) struct Forwarded {
@@ -18,7 +18,7 @@ pub(super) struct Forwarded {
     pub sent: Sent,
     pub round: Round,
     /// Where its answer may be kept.
-    pub read: Option<Place>,
+    pub keep: Option<Place>,
     pub place: InFlight,
 }
 

@@ -77,6 +77,8 @@ pub struct ServerHandle(pub(super) Arc<Shared>);
 
 /// What owner and handles share. The request path reads it and takes no lock that a slow task can hold.
 pub(super) struct Shared {
+    /// Tells it from every other, also from one of the same name before.
+    pub instance: u64,
     pub config: config::Server,
     pub live: ArcSwapOption<Live>,
     pub offer: ArcSwap<Offer>,
@@ -182,6 +184,11 @@ impl ServerHandle {
     /// The server's name.
     pub fn name(&self) -> &ServerName {
         &self.0.config.name
+    }
+
+    /// What tells it from every other, also from one of the same name that was there before.
+    pub fn instance(&self) -> u64 {
+        self.0.instance
     }
 
     /// The server's entry in the configuration.

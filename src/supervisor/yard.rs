@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::base::Era;
+use crate::base::{Era, random};
 use crate::config::{self, Start};
 use crate::telemetry::{RequestMetrics, names};
 
@@ -51,6 +51,7 @@ impl Yard {
         let generation = before.map_or(0, |before| before.status.borrow().generation);
         let name = config.name.clone();
         let shared = Shared {
+            instance: random::next_u64(),
             offer: ArcSwap::from_pointee(offer.clone()),
             live: ArcSwapOption::empty(),
             status: watch::Sender::new(first_status(&config, &offer, before)),
@@ -118,6 +119,7 @@ impl Model {
         let config = config::Server { start: Start::Eager, idle_stop: None, ..self.config.clone() };
         let end = self.leave.child_token();
         let shared = Arc::new(Shared {
+            instance: random::next_u64(),
             offer: ArcSwap::default(),
             live: ArcSwapOption::empty(),
             status: watch::Sender::new(first_status(&config, &Offer::default(), None)),

@@ -170,10 +170,17 @@ metrics_table! {
     /// Calls that the breaker refused.
     BREAKER_REFUSALS = Metric::counter_of(
         "trunkline_breaker_refusals_total", &["server"], "Calls that were refused because the server's breaker was open.");
-    /// Reads of resources that could be kept.
-    READ_CACHE = Metric::counter_of(
-        "trunkline_read_cache_total", &["server", "outcome"],
-        "Reads of resources that a modern server may let be kept: answered from memory (hit) or by the server (miss).");
+    /// Requests whose answer could be kept.
+    RESULT_CACHE = Metric::counter_of(
+        "trunkline_result_cache_total", &["server", "outcome"],
+        "Calls of tools and reads of resources whose result may be kept: answered from memory (hit) or by the server (miss).");
+    /// Results that are kept.
+    RESULT_CACHE_ENTRIES = Metric::gauge_of("trunkline_result_cache_entries", &[], "Results that are kept.");
+    /// What they weigh.
+    RESULT_CACHE_BYTES = Metric::gauge_of("trunkline_result_cache_bytes", &[], "Bytes of the results that are kept.");
+    /// Results that had to go.
+    RESULT_CACHE_EVICTED = Metric::counter_of(
+        "trunkline_result_cache_evicted_total", &[], "Results that were dropped for want of room.");
     /// How long calls waited to be sent.
     QUEUE_WAIT = Metric::seconds_of(
         "trunkline_queue_wait_seconds", &["server"],

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::servers::PROGRAM;
-use crate::support::{Gateway, Legacy, Modern, eventually, scripted};
+use crate::support::{Backend, Gateway, Legacy, Modern, eventually, scripted, service, wire};
 
 /// What `trunkline activity` prints, as JSON, the oldest first.
 pub fn activity(gateway: &Gateway, arguments: &[&str]) -> Vec<Value> {
@@ -188,4 +188,64 @@ async fn one_principals_rows_are_exported_and_erased_while_the_gateway_runs() {
     );
     let left = activity(&gateway, &[]);
     assert_eq!((left.len(), &left[0]["kind"], &left[0]["lost"]), (1, &json!("gap"), &json!(4)));
+}
+
+#[tokio::test]
+async fn a_result_from_memory_a_better_prompt_and_a_request_to_a_service_show_in_their_rows() {
+    let ollama = Backend::ollama(0).await;
+    let config = service("o", &ollama.url)
+        + "breaker = { failures = 1, open = \"1h\" }\n[enhance]\nservice = \"o\"\n[enhance.clients.private]\nprivacy = \"none\"\n"
+        + &scripted("s", &[])
+        + "[servers.s.tools]\ncache = { meta = \"1h\" }\nenhance = { echo = \"auto\" }\n";
+    let mut gateway = Gateway::start(&config).await;
+    let client = Legacy::open(&gateway, "/mcp/s").await;
+    client.call("meta", json!({})).await;
+    client.call("meta", json!({})).await;
+    client.call("echo", json!({ "message": "hello" })).await;
+    client.call("echo", json!({})).await;
+    let params = json!({ "name": "echo", "arguments": { "message": "secret" } }).to_string();
+    let private = [("x-client-name", "private")];
+    wire::request(gateway.address, "POST", "/mcp/s/tools/call", &private, params).await.whole().await;
+    let named = [("x-client-name", "curl")];
+    assert_eq!(gateway.get("/services/o/api/version?key=secret", &named).await.status, 200);
+    wire::request(gateway.address, "PUT", "/services/o/x", &[], "12345").await.whole().await;
+    ollama.behave(json!({ "fail": 500 })).await;
+    assert_eq!(gateway.get("/services/o/api/version", &[]).await.status, 500);
+    assert_eq!(gateway.get("/services/o/api/version", &[]).await.status, 503);
+    gateway.signal(Signal::TERM);
+    gateway.ended().await;
+
+    let rows = activity(&gateway, &[]);
+    let calls: Vec<Value> = rows
+        .iter()
+        .filter(|row| row["method"] == "tools/call")
+        .map(|row| json!([row["name"], row["cache"], row["enhanced"]]))
+        .collect();
+    assert_eq!(
+        calls,
+        [
+            json!(["meta", "miss", null]),
+            json!(["meta", "hit", null]),
+            json!(["echo", null, "yes"]),
+            json!(["echo", null, null]),
+            json!(["echo", null, "no"]),
+        ]
+    );
+    let asked = rows.iter().filter(|row| row["era"] == "http");
+    let asked: Vec<Value> = asked
+        .map(|row| {
+            json!([row["server"], row["client"], row["method"], row["name"], row["outcome"], row["code"]])
+        })
+        .collect();
+    assert_eq!(
+        asked,
+        [
+            json!(["o", "curl", "GET", "/services/o/api/version", "ok", null]),
+            json!(["o", null, "PUT", "/services/o/x", "ok", null]),
+            json!(["o", null, "GET", "/services/o/api/version", "upstream_error", 500]),
+            json!(["o", null, "GET", "/services/o/api/version", "unavailable", 503]),
+        ]
+    );
+    let put = rows.iter().find(|row| row["method"] == "PUT").unwrap();
+    assert!(put["bytes_in"] == 5 && put["bytes_out"].as_i64() > Some(10), "{put}");
 }

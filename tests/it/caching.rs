@@ -60,7 +60,7 @@ async fn a_resource_is_read_once_for_as_long_as_its_server_allows() {
     assert_eq!(reads(&server), 1);
     let metrics = gateway.get("/metrics", &[]).await;
     for (outcome, count) in [("hit", 2), ("miss", 1)] {
-        let line = format!(r#"trunkline_read_cache_total{{server="s",outcome="{outcome}"}} {count}"#);
+        let line = format!(r#"trunkline_result_cache_total{{server="s",outcome="{outcome}"}} {count}"#);
         assert!(metrics.text().contains(&line), "{line}");
     }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::stub::{Seen, Stub};
-use crate::support::{Gateway, Legacy, Modern, Pipe, code_of, over_http};
+use crate::support::{Backend, Gateway, Legacy, Modern, Pipe, code_of, over_http, service};
 
 /// A modern server that lists one tool by the rules, one against them, and one without annotations.
 async fn server() -> Stub {
@@ -107,4 +107,17 @@ async fn a_modern_client_on_a_pipe_need_not_know_of_headers() {
         assert_eq!(mirrored(&server), pairs(&[("mcp-param-region", "here")]));
         assert_eq!(calls(&server), before + 1, "once");
     }
+}
+
+#[tokio::test]
+async fn a_prompt_that_a_model_has_made_better_is_mirrored_in_its_better_words() {
+    let (server, ollama) = (server().await, Backend::ollama(0).await);
+    let config = service("o", &ollama.url)
+        + "\n[enhance]\nservice = \"o\"\n"
+        + &over_http("s", &server.url("/mcp"))
+        + "[servers.s.tools.enhance]\nmirrored = \"region\"\n";
+    let gateway = Gateway::start(&config).await;
+    let client = Legacy::open(&gateway, "/mcp/s").await;
+    client.text("mirrored", json!({ "deep": { "n": 7 }, "region": "west" })).await;
+    assert_eq!(mirrored(&server), pairs(&[("mcp-param-n", "7"), ("mcp-param-region", "better: west")]));
 }

@@ -8,6 +8,8 @@ use std::process::{Command, Output};
 
 use trunkline::config::{self, Sources};
 
+use crate::support::{Backend, Gateway, Modern, text_of};
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_trunkline");
 const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/clients");
 
@@ -67,6 +69,37 @@ fn the_files_of_every_client_become_entries_that_hold() {
         config::load(sources).unwrap_or_else(|faults| panic!("{sample}: {faults}"));
         assert_eq!(fs::metadata(&secrets).unwrap().permissions().mode() & 0o777, 0o600);
     }
+}
+
+/// From another program's file to an answer of its server; once and for all, and live.
+#[tokio::test]
+async fn what_was_imported_is_checked_and_serves_and_a_file_that_is_served_as_it_stands_is_followed() {
+    let home = tempfile::tempdir().unwrap();
+    let (theirs, entries) = (home.path().join("mcp.json"), home.path().join("entries.toml"));
+    let file = |name: &str| {
+        format!(
+            r#"{{ "mcpServers": {{ "{name}": {{ "command": "{PROGRAM}", "args": ["demo-server"] }} }} }}"#
+        )
+    };
+    fs::write(&theirs, file("My Demo")).unwrap();
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
+    let output = run(home.path(), home.path(), &["import", &path(&theirs), "--output", &path(&entries)]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let output = run(home.path(), home.path(), &["check", "--config", &path(&entries)]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let gateway = Gateway::start(&fs::read_to_string(&entries).unwrap()).await;
+    let answer =
+        Modern::new(&gateway, "/mcp").call("my-demo__echo", serde_json::json!({ "message": "hi" })).await;
+    assert!(text_of(&answer).contains("hi"), "{answer}");
+
+    let gateway = Gateway::start(&format!("import = [{:?}]\n", path(&theirs))).await;
+    gateway.in_state("my-demo", &["ready"]).await;
+    fs::write(&theirs, file("other")).unwrap();
+    gateway.signal(rustix::process::Signal::HUP);
+    gateway.in_state("other", &["ready"]).await;
+    let answer =
+        Modern::new(&gateway, "/mcp").call("other__echo", serde_json::json!({ "message": "hi" })).await;
+    assert!(text_of(&answer).contains("hi"), "{answer}");
 }
 
 #[test]
@@ -179,6 +212,31 @@ fn a_client_is_pointed_here_and_everything_else_in_its_file_stays() {
             stderr(&again)
         );
     }
+}
+
+/// One client has a file of TOML, and one keeps its servers out of reach.
+#[test]
+fn codex_is_pointed_here_in_its_own_language_and_raycast_by_what_it_takes_from_the_clipboard() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join(".codex/config.toml");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let original = fs::read_to_string(Path::new(CLIENTS).join("codex/.codex/config.toml")).unwrap();
+    fs::write(&path, &original).unwrap();
+    let output = run(home.path(), home.path(), &["connect", "codex", "--write"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let now = fs::read_to_string(&path).unwrap();
+    assert!(now.starts_with(original.trim_end()), "what was there stays: {now}");
+    assert!(now.contains("[mcp_servers.trunkline]\nurl = \"http://127.0.0.1:6270/mcp\""), "{now}");
+
+    let printed = run(home.path(), home.path(), &["connect", "raycast"]);
+    assert!(printed.status.success() && stderr(&printed).contains("clipboard"), "{}", stderr(&printed));
+    let entry: serde_json::Value = serde_json::from_slice(&printed.stdout).unwrap();
+    assert_eq!(
+        entry.pointer("/mcpServers/trunkline/command").and_then(|value| value.as_str()),
+        Some(PROGRAM)
+    );
+    let written = run(home.path(), home.path(), &["connect", "raycast", "--write"]);
+    assert!(!written.status.success(), "there is no file to write to");
 }
 
 #[test]
@@ -297,6 +355,51 @@ fn the_doctor_says_the_cure_for_what_is_broken() {
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(told.contains(finding), "{config}\n{told}{}", stderr(&output));
         assert!(told.contains(help), "{config}\n{told}");
+        assert_eq!(output.status.code(), Some(code), "{config}\n{told}");
+    }
+}
+
+#[tokio::test]
+async fn the_doctor_asks_services_and_misses_models_that_prompts_are_to_go_to() {
+    let ollama = Backend::ollama(0).await;
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let service = |url: &str, health: &str| {
+        format!("[gateway]\nlisten = \"127.0.0.1:0\"\n[services.o]\nurl = \"{url}\"\nhealth = \"{health}\"\n")
+    };
+    let rules = "[enhance]\nservice = \"o\"\n[enhance.default]\nfallback = [\"small\", \"phi3:mini\"]\n";
+    for (config, code, finding, help) in [
+        (service(&ollama.url, "/api/version"), 3, "service o: /api/version answers", ""),
+        (service(&format!("http://{gone}"), "/"), 1, "service o: cannot be reached", "`ollama serve`"),
+        (
+            service(&ollama.url, "/hang") + "health_interval = \"1s\"\n",
+            1,
+            "service o: did not answer",
+            "runs",
+        ),
+        (
+            service(&ollama.url, "/redirect?to=x") + rules,
+            3,
+            "the model 'phi3:mini' is not at",
+            "ollama pull phi3:mini",
+        ),
+        (
+            service(&ollama.url, "/api/version") + "headers = { Authorization = \"Bearer ${env:EMPTY}\" }\n",
+            3,
+            "`services.o.headers.authorization` is empty",
+            "set the variable",
+        ),
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("gateway.toml");
+        fs::write(&file, &config).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let output = tokio::task::spawn_blocking(move || {
+            run(home.path(), home.path(), &["doctor", "--config", file.to_str().unwrap()])
+        });
+        let output = output.await.unwrap();
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(told.contains(finding) && told.contains(help), "{config}\n{told}{}", stderr(&output));
+        assert!(!told.contains("'small'") && !told.contains("'llama3.2:3b'"), "{told}");
         assert_eq!(output.status.code(), Some(code), "{config}\n{told}");
     }
 }

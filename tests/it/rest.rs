@@ -79,3 +79,21 @@ async fn a_method_behind_a_server_never_shadows_the_endpoint_of_the_server() {
     let unknown = post(&gateway, "/mcp/s/x/y", r#"{"jsonrpc":"2.0","id":7}"#).await.json();
     assert_eq!(json!([unknown["id"], unknown["error"]["code"]]), json!([7, -32601]));
 }
+
+#[tokio::test]
+async fn a_full_server_is_429_with_the_time_of_the_next_try() {
+    let gateway = Gateway::start(&(scripted("s", &[]) + "max_in_flight = 1\n")).await;
+    let hold = |ms: u64| {
+        let (address, params) = (gateway.address, json!({ "name": "sleep", "arguments": { "ms": ms } }));
+        let body = json!({ "jsonrpc": "2.0", "id": "held", "params": params }).to_string();
+        tokio::spawn(async move {
+            wire::request(address, "POST", "/mcp/s/tools/call", &[], body).await.whole().await
+        })
+    };
+    // One is served, one may wait for its place, and whoever comes then is told.
+    let _held = [hold(20_000), hold(20_000)];
+    gateway.in_flight(2).await;
+    let refused = hold(0).await.unwrap();
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("5")), "{}", refused.text());
+    assert_eq!(refused.json()["id"], "held");
+}

@@ -86,6 +86,13 @@ pub(super) const ROWS: &[KeyDoc] = &[
         Value("48"),
         "The longest tool or prompt name shown.",
     )),
+    // Some thousand results of usual size.
+    live(key(
+        "gateway.result_cache",
+        Size(0, GIB),
+        Value("32MiB"),
+        "The most bytes of results that are kept; 0 keeps none.",
+    )),
     live(key(
         "gateway.log.filter",
         Filter,

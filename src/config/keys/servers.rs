@@ -158,4 +158,28 @@ pub(super) const ROWS: &[KeyDoc] = &[
         "How long a call of the tools of this pattern may take.",
     ),
     key("servers.*.tools.rates.*", Rate, Nothing, "How often each tool of this pattern may be called."),
+    key(
+        "servers.*.tools.cache.*",
+        WAIT_OR_NONE,
+        Nothing,
+        "How long results of the tools of this pattern are kept; \"none\" keeps none.",
+    ),
+    key(
+        "servers.*.tools.cache_hinted",
+        WAIT_OR_NONE,
+        Value("none"),
+        "How long results of the other tools are kept, if they are readOnlyHint and idempotentHint.",
+    ),
+    key(
+        "servers.*.tools.enhance.*",
+        Text,
+        Nothing,
+        "Which argument of the tools of this pattern is a prompt to be enhanced; \"auto\" finds it, \"none\" forbids it.",
+    ),
+    key(
+        "servers.*.tools.cache_public",
+        List,
+        Value("[]"),
+        "Patterns of the tools whose kept results are for every principal.",
+    ),
 ];

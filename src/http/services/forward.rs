@@ -5,17 +5,18 @@ use std::sync::Arc;
 use http::header::{RETRY_AFTER, VIA};
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 use tracing::debug;
 
 use crate::base::{Error, ErrorKind, Principal};
 use crate::config::{Hints, ItemKind};
 use crate::protocol::skim;
-use crate::router::{Visit, Work};
-use crate::supervisor::{BoxError, ServiceHandle};
+use crate::router::{InFlight, Visit, Work};
+use crate::supervisor::{Answer, BoxError, ServiceHandle};
 use crate::telemetry::Outcome;
 
+use super::super::account::Account;
 use super::super::body::FrontBody;
 use super::super::front::Front;
 use super::super::reply::{self, FrontResponse};
@@ -43,36 +44,47 @@ pub async fn forward(
         let text = format!("there is no service at {SERVICES}{name}; {known}");
         return Ok(refusal(&Error::new(ErrorKind::InvalidRequest, text), StatusCode::NOT_FOUND));
     };
-    if let Err(wait) = front.limits.request(&who.principal) {
-        return Ok(refusal(&wait.into(), StatusCode::TOO_MANY_REQUESTS));
+    let principal = &who.principal;
+    let mut account = Box::new(Account::begin(front.router.activity(), principal, name, &request));
+    if let Err(wait) = front.limits.request(principal) {
+        return Ok(refused(&mut account, &wait.into(), StatusCode::TOO_MANY_REQUESTS));
     }
-    let mut response = match exchange(front, &service, &who.principal, request).await {
-        Ok(response) => response,
+    Ok(match exchange(front, &service, request, (principal, &mut account)).await {
+        Ok(Passed::Answer(head, body, place)) => {
+            let body = FrontBody::Service { body, account, _place: place };
+            FrontResponse::from_parts(head, body)
+        }
+        Ok(Passed::Refused(error, status)) => refused(&mut account, &error, status),
         Err(error) => {
             debug!(service = %service.name(), %error, "refused");
-            refusal(&error, status_of(error.kind))
+            refused(&mut account, &error, status_of(error.kind))
         }
-    };
-    if let Some(untold) = response.extensions_mut().get_mut::<Untold>() {
-        untold.server = service.name().to_string();
-    }
-    Ok(response)
+    })
+}
+
+/// What became of a request.
+enum Passed {
+    /// The service has answered.
+    Answer(http::response::Parts, Box<Answer>, InFlight),
+    /// It is not passed on, which has a status of its own.
+    Refused(Error, StatusCode),
 }
 
 async fn exchange(
     front: &Arc<Front>,
     service: &ServiceHandle,
-    principal: &Principal,
     request: Request<Incoming>,
-) -> Result<FrontResponse, Error> {
+    (principal, account): (&Principal, &mut Account),
+) -> Result<Passed, Error> {
     // A tunnel is not what a service is for, and a trace would show what we add.
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         let text = format!("{} is not passed on to services", request.method());
-        return Ok(refusal(&Error::new(ErrorKind::InvalidRequest, text), StatusCode::METHOD_NOT_ALLOWED));
+        let error = Error::new(ErrorKind::InvalidRequest, text);
+        return Ok(Passed::Refused(error, StatusCode::METHOD_NOT_ALLOWED));
     }
     if request.headers().get_all(VIA).iter().any(|via| front.services.has_seen(via)) {
         let text = format!("service '{}' leads back to this gateway", service.name());
-        return Ok(refusal(&Error::new(ErrorKind::InvalidRequest, text), StatusCode::LOOP_DETECTED));
+        return Ok(Passed::Refused(Error::new(ErrorKind::InvalidRequest, text), StatusCode::LOOP_DETECTED));
     }
     let visit = || Visit {
         since: Instant::now(),
@@ -107,13 +119,14 @@ async fn exchange(
     }
     let (mut head, body) = sent.into_parts();
     to_client(&mut head.headers, service.config().url.uri(), &prefix);
-    let mut response = FrontResponse::new(FrontBody::Service { body: Box::new(body), _place: place });
-    *response.status_mut() = head.status;
-    *response.headers_mut() = head.headers;
-    let failed = head.status.is_client_error() || head.status.is_server_error();
-    let (outcome, code) =
-        if failed { (Outcome::UpstreamError, i64::from(head.status.as_u16())) } else { (Outcome::Ok, 0) };
-    Ok(Untold { outcome, code, ..Untold::DONE }.mark(response))
+    account.answered(head.status);
+    if body.is_end_stream() {
+        account.ended();
+    }
+    // What else hyper knows of the service's connection is not the client's.
+    let (mut own, ()) = http::Response::new(()).into_parts();
+    (own.status, own.headers) = (head.status, head.headers);
+    Ok(Passed::Answer(own, Box::new(body), place))
 }
 
 /// A refusal of ours: what a program branches on, a sentence for people, and when to try again.
@@ -132,6 +145,14 @@ pub fn refusal(error: &Error, status: StatusCode) -> FrontResponse {
     }
     let (outcome, code) = (Outcome::Failed(error.kind), i64::from(status.as_u16()));
     Untold { outcome, code, ..Untold::DONE }.mark(response)
+}
+
+/// The same where the row is the account's to write.
+fn refused(account: &mut Account, error: &Error, status: StatusCode) -> FrontResponse {
+    account.refused(error.kind, status);
+    let mut response = refusal(error, status);
+    response.extensions_mut().remove::<Untold>();
+    response
 }
 
 /// What a plain HTTP client is told.

@@ -16,17 +16,21 @@ pub fn authority() -> PathBuf {
     file("ca.pem")
 }
 
-/// Serves until the test process ends, and returns where. The server for each connection is a thread of its own.
-pub fn serve(answer: fn(&Seen) -> (String, String)) -> SocketAddr {
+/// The configuration of a server under that certificate.
+pub fn config() -> ServerConfig {
     let certificate = CertificateDer::from_pem_file(file("server.pem")).expect("certificate");
     let key = PrivateKeyDer::from_pem_file(file("server.key")).expect("key");
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+    ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)
-        .expect("a usable certificate");
-    let config = Arc::new(config);
+        .expect("a usable certificate")
+}
+
+/// Serves until the test process ends, and returns where. The server for each connection is a thread of its own.
+pub fn serve(answer: fn(&Seen) -> (String, String)) -> SocketAddr {
+    let config = Arc::new(config());
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let address = listener.local_addr().expect("address");
     std::thread::spawn(move || {

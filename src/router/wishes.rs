@@ -1,0 +1,14 @@
+//! What a client may wish for its call beside what it asks.
+
+use crate::config::{Privacy, PromptArgument};
+
+/// What a client wishes to be done with the prompt in its call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// Which argument is a prompt, if the client says so.
+    pub argument: Option<PromptArgument>,
+    /// By which name a rule is chosen.
+    pub client: Option<String>,
+    /// Who may see it, if the client is stricter than the rule.
+    pub privacy: Option<Privacy>,
+}
