@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rmcp::model::*;
 use rmcp::service::{
@@ -12,6 +13,8 @@ use rmcp::service::{
 };
 use rmcp::task_manager::TaskManager;
 use rmcp::{ErrorData, ServerHandler};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::{Era, dialogs, gate, offers, tasks, tools};
 
@@ -27,7 +30,13 @@ pub(crate) struct Shared {
     /// Calls of `test_slow` that were cancelled.
     pub(crate) cancelled: AtomicUsize,
     watchers: Mutex<Vec<Watcher>>,
+    /// Subscriptions that have been accepted, and so are acknowledged or about to be, and do not watch yet: the SDK
+    /// acknowledges before it says that somebody listens.
+    coming: watch::Sender<usize>,
 }
+
+/// One that has not come by then has broken off.
+const COMING: Duration = Duration::from_secs(1);
 
 /// One client that is told of changes.
 #[derive(Clone)]
@@ -47,6 +56,10 @@ pub(crate) enum Change<'a> {
 impl Shared {
     /// Tells everybody who watches, and forgets those who are gone.
     pub(crate) async fn announce(&self, change: Change<'_>) {
+        let arrived = timeout(COMING, self.coming.subscribe().wait_for(|coming| *coming == 0)).await.is_ok();
+        if !arrived {
+            self.coming.send_replace(0);
+        }
         let watchers = locked(&self.watchers).clone();
         let mut present = Vec::new();
         for watcher in watchers {
@@ -209,11 +222,13 @@ impl ServerHandler for Fixture {
     }
 
     fn accepted_subscription_filter(&self, requested: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        self.shared.coming.send_modify(|coming| *coming += 1);
         Some(requested.clone())
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         locked(&self.shared.watchers).push(Watcher::Subscription(context.sink().clone()));
+        self.shared.coming.send_modify(|coming| *coming = coming.saturating_sub(1));
         context.cancelled().await;
         Ok(())
     }

@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 // The matrix from the TypeScript SDK 1.x.
-// Usage: matrix-ts-1.mjs URL legacy
+// Usage: matrix-ts-1.mjs TARGET legacy   (what a target is: lib/reach.mjs)
 
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import {
   CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema, LoggingMessageNotificationSchema,
@@ -11,19 +12,19 @@ import {
 import { Checks } from '../lib/checks.mjs';
 import { matrix } from '../lib/matrix.mjs';
 
-const [url, era] = process.argv.slice(2);
-if (!url || era !== 'legacy') {
-  console.error('usage: matrix-ts-1.mjs URL legacy   (this SDK speaks no other era)');
+const [target, era] = process.argv.slice(2);
+if (!target || era !== 'legacy') {
+  console.error('usage: matrix-ts-1.mjs TARGET legacy   (this SDK speaks no other era)');
   process.exit(2);
 }
 
-async function open(endpoint, answers) {
+async function open(place, answers) {
   const capabilities = { sampling: {}, elicitation: {}, roots: {} };
   const client = new Client({ name: 'matrix-ts-1', version: '1.0.0' }, { capabilities });
   client.setRequestHandler(CreateMessageRequestSchema, async ({ params }) => answers.sampling(params));
   client.setRequestHandler(ElicitRequestSchema, async ({ params }) => answers.elicitation(params));
   client.setRequestHandler(ListRootsRequestSchema, async () => answers.roots());
-  const transport = new StreamableHTTPClientTransport(new URL(endpoint));
+  const transport = place.url ? new StreamableHTTPClientTransport(place.url) : new StdioClientTransport(place);
   await client.connect(transport);
   return {
     call: (name, args, { level, ...options } = {}) => client.callTool({ name, arguments: args }, undefined, options),
@@ -39,12 +40,12 @@ async function open(endpoint, answers) {
       return () => client.unsubscribeResource({ uri });
     },
     close: async () => {
-      await transport.terminateSession();
+      if (place.url) await transport.terminateSession();
       await client.close();
     },
   };
 }
 
 const checks = new Checks('matrix ts-sdk-1 legacy');
-await matrix(checks, url, open);
+await matrix(checks, target, open);
 checks.finish();

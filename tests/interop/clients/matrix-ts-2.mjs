@@ -1,21 +1,22 @@
 #!/usr/bin/env node
 // The matrix from the TypeScript client 2.x, in either era.
-// Usage: matrix-ts-2.mjs URL legacy|modern
+// Usage: matrix-ts-2.mjs TARGET legacy|modern   (what a target is: lib/reach.mjs)
 
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { Checks, equal } from '../lib/checks.mjs';
 import { matrix } from '../lib/matrix.mjs';
 
 const MODES = { legacy: 'legacy', modern: { pin: '2026-07-28' } };
 const LOG_LEVEL = 'io.modelcontextprotocol/logLevel';
 
-const [url, era] = process.argv.slice(2);
-if (!url || !(era in MODES)) {
-  console.error('usage: matrix-ts-2.mjs URL legacy|modern');
+const [target, era] = process.argv.slice(2);
+if (!target || !(era in MODES)) {
+  console.error('usage: matrix-ts-2.mjs TARGET legacy|modern');
   process.exit(2);
 }
 
-async function open(endpoint, answers) {
+async function open(place, answers) {
   const client = new Client(
     { name: 'matrix-ts-2', version: '1.0.0' },
     { capabilities: { sampling: {}, elicitation: {}, roots: {} }, versionNegotiation: { mode: MODES[era] } },
@@ -23,7 +24,7 @@ async function open(endpoint, answers) {
   client.setRequestHandler('sampling/createMessage', async ({ params }) => answers.sampling(params));
   client.setRequestHandler('elicitation/create', async ({ params }) => answers.elicitation(params));
   client.setRequestHandler('roots/list', async () => answers.roots());
-  const transport = new StreamableHTTPClientTransport(new URL(endpoint));
+  const transport = place.url ? new StreamableHTTPClientTransport(place.url) : new StdioClientTransport(place);
   await client.connect(transport);
   equal(client.getProtocolEra(), era, 'negotiated era');
   return {
@@ -47,12 +48,12 @@ async function open(endpoint, answers) {
       return () => subscription.close();
     },
     close: async () => {
-      if (era === 'legacy') await transport.terminateSession();
+      if (place.url && era === 'legacy') await transport.terminateSession();
       await client.close();
     },
   };
 }
 
 const checks = new Checks(`matrix ts-client-2 ${era}`);
-await matrix(checks, url, open);
+await matrix(checks, target, open);
 checks.finish();

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The matrix from the Python SDK 2.3, in either era.
 
-Usage: matrix_python_dual.py URL legacy|modern
+Usage: matrix_python_dual.py TARGET legacy|modern   (what a target is: lib/reach.mjs)
 """
 
 import sys
@@ -16,7 +16,8 @@ import anyio
 import mcp_types as types
 from checks import Checks, equal
 from matrix import Heard, matrix
-from mcp import Client
+from mcp import Client, StdioServerParameters
+from reach import Reach
 
 MODES = {"legacy": ("legacy", "2025-11-25"), "modern": ("auto", "2026-07-28")}
 
@@ -57,7 +58,7 @@ class Verbs:
 
 
 @asynccontextmanager
-async def open_client(endpoint: str, heard: Heard, era: str) -> AsyncIterator[Verbs]:
+async def open_client(place: Reach, heard: Heard, era: str) -> AsyncIterator[Verbs]:
     async def sampling(_context: Any, params: types.CreateMessageRequestParams) -> types.CreateMessageResult:
         heard.asked.append(wire(params)["messages"][0]["content"]["text"])
         content = types.TextContent(type="text", text="Paris")
@@ -78,9 +79,10 @@ async def open_client(endpoint: str, heard: Heard, era: str) -> AsyncIterator[Ve
         if isinstance(message, types.ResourceUpdatedNotification):
             heard.updated.append(str(message.params.uri))
 
+    server = StdioServerParameters(command=place.command, args=place.args) if place.pipes else place.url
     mode, version = MODES[era]
     async with Client(
-        endpoint,
+        server,
         mode=mode,
         sampling_callback=sampling,
         elicitation_callback=elicitation,
@@ -95,10 +97,10 @@ async def open_client(endpoint: str, heard: Heard, era: str) -> AsyncIterator[Ve
 
 async def main() -> None:
     if len(sys.argv) != 3 or sys.argv[2] not in MODES:
-        sys.exit("usage: matrix_python_dual.py URL legacy|modern")
-    url, era = sys.argv[1:]
+        sys.exit("usage: matrix_python_dual.py TARGET legacy|modern")
+    target, era = sys.argv[1:]
     checks = Checks(f"matrix python 2.3 {era}")
-    await matrix(checks, url, lambda endpoint, heard: open_client(endpoint, heard, era))
+    await matrix(checks, target, lambda place, heard: open_client(place, heard, era))
     checks.finish()
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The matrix from the Python SDK 1.30, which knows the legacy era only.
 
-Usage: matrix_python_legacy.py URL legacy
+Usage: matrix_python_legacy.py TARGET legacy   (what a target is: lib/reach.mjs)
 """
 
 import sys
@@ -15,9 +15,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
 import anyio
 from checks import Checks
 from matrix import Heard, matrix
-from mcp import ClientSession, types
+from mcp import ClientSession, StdioServerParameters, stdio_client, types
 from mcp.client.streamable_http import streamable_http_client
 from pydantic import AnyUrl, FileUrl
+from reach import Reach
 
 
 def wire(model: Any) -> dict[str, Any]:
@@ -54,7 +55,7 @@ class Verbs:
 
 
 @asynccontextmanager
-async def open_client(url: str, heard: Heard) -> AsyncIterator[Verbs]:
+async def open_client(place: Reach, heard: Heard) -> AsyncIterator[Verbs]:
     async def sampling(_context: Any, params: types.CreateMessageRequestParams) -> types.CreateMessageResult:
         heard.asked.append(wire(params)["messages"][0]["content"]["text"])
         content = types.TextContent(type="text", text="Paris")
@@ -76,8 +77,9 @@ async def open_client(url: str, heard: Heard) -> AsyncIterator[Verbs]:
         if isinstance(root, types.ResourceUpdatedNotification):
             heard.updated.append(str(root.params.uri))
 
+    pipes = StdioServerParameters(command=place.command, args=place.args) if place.pipes else None
     async with (
-        streamable_http_client(url) as (read, write, _session_id),
+        (stdio_client(pipes) if pipes else streamable_http_client(place.url)) as (read, write, *_session_id),
         ClientSession(
             read,
             write,
@@ -94,7 +96,7 @@ async def open_client(url: str, heard: Heard) -> AsyncIterator[Verbs]:
 
 async def main() -> None:
     if len(sys.argv) != 3 or sys.argv[2] != "legacy":
-        sys.exit("usage: matrix_python_legacy.py URL legacy   (this SDK speaks no other era)")
+        sys.exit("usage: matrix_python_legacy.py TARGET legacy   (this SDK speaks no other era)")
     checks = Checks("matrix python 1.30 legacy")
     await matrix(checks, sys.argv[1], open_client)
     checks.finish()

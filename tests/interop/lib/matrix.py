@@ -1,13 +1,14 @@
 """The matrix from a Python client; `matrix.mjs` says what it is and holds the same cells for TypeScript.
 
-A client program supplies `open_client(url, heard)`, an async context manager that declares sampling, elicitation and
-roots, answers questions by `heard`, and yields an object with the few verbs used here.
+A client program supplies `open_client(place, heard)`, an async context manager that connects to a place of `reach.py`,
+declares sampling, elicitation and roots, answers questions by `heard`, and yields an object with the few verbs used here.
 """
 
 from typing import Any
 
 import anyio
 from checks import Checks, ensure, equal
+from reach import Reach
 
 SERVERS = ["stdio-legacy", "stdio-modern", "http-legacy", "http-modern", "sse"]
 # More than one pipe buffer and more than one socket buffer.
@@ -28,19 +29,21 @@ class Heard:
     root = "file:///matrix"
 
 
-async def matrix(checks: Checks, base: str, open_client: Any) -> None:
+async def matrix(checks: Checks, target: str, open_client: Any) -> None:
     for server in SERVERS:
-        heard = Heard()
+        heard, place = Heard(), Reach(target, f"cell-{server}")
 
         async def check(feature: str, body: Any, server: str = server, heard: Heard = heard) -> None:
             heard.asked.clear()
             await checks.check(f"{server}: {feature}", body)
 
         try:
-            async with open_client(f"{base}/cell-{server}", heard) as client:
+            async with open_client(place, heard) as client:
                 await cells(check, client, heard)
         except Exception as error:  # a connection that breaks is a failed check like any other
             checks.fail(f"{server}: the connection", error)
+        if place.pipes:
+            await checks.check(f"{server}: said nothing but MCP", place.verify)
 
 
 def text(result: dict[str, Any]) -> str:

@@ -13,6 +13,8 @@ import {
 
 const WATCHED = 'test://watched-resource';
 const SLOW_MS = 30_000;
+/** Between notes and the reply: a client of this SDK on pipes loses a note that it reads together with the reply. */
+const PAUSE_MS = 50;
 const NOTES = ['Tool execution started', 'Tool processing data', 'Tool execution completed'];
 let cancelled = 0;
 
@@ -31,7 +33,10 @@ function session() {
   const tools = {
     test_simple_text: async () => text('This is a simple text response for testing.'),
     test_tool_with_progress: async (_args, extra) => {
-      for (const progress of [0, 50, 100]) await report(extra, progress, 100);
+      for (const progress of [0, 50, 100]) {
+        await report(extra, progress, 100);
+        await sleep(PAUSE_MS);
+      }
       return text('done');
     },
     test_tool_with_logging: async (_args, extra) => {
