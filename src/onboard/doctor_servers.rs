@@ -181,6 +181,7 @@ fn ready(server: &ServerHandle, began: Instant) -> Finding {
 /// What most likely helps, by what went wrong.
 fn cure(server: &ServerHandle, error: &str) -> String {
     let config: &Server = server.config();
+    // Statuses in full: a port may be 4033.
     let says = |words: &[&str]| words.iter().any(|word| error.contains(word));
     let name = &config.name;
     match &config.transport {
@@ -202,13 +203,13 @@ fn cure(server: &ServerHandle, error: &str) -> String {
             let host = url.uri().host().unwrap_or_default();
             if says(&["needs_login"]) {
                 format!("run `trunkline login {name}`, or correct `servers.{name}.oauth`")
-            } else if says(&["401", "403", "credential"]) {
+            } else if says(&["401 Unauthorized", "403 Forbidden", "credential"]) {
                 format!(
                     "put the credential into `servers.{name}.headers`, such as Authorization = \"Bearer ${{env:TOKEN}}\""
                 )
             } else if says(&["certificate", "TLS", "UnknownIssuer"]) {
                 format!("name the authority that signed its certificate in `servers.{name}.ca_file`")
-            } else if says(&["404", "405"]) {
+            } else if says(&["404 Not Found", "405 Method Not Allowed"]) {
                 format!("`servers.{name}.url` must be the MCP endpoint, mostly a path such as /mcp")
             } else {
                 format!(

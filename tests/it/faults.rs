@@ -183,13 +183,14 @@ async fn unanswered_health_checks_leave_nothing_behind_and_are_not_cancelled() {
 async fn a_handshake_that_is_given_up_is_not_cancelled() {
     let folder = tempfile::tempdir().unwrap();
     let said = folder.path().join("said");
-    // It reads and says nothing, and keeps what it read.
-    let config = section("mute", "sh", &["-c", &format!("exec tee '{}' > /dev/null", said.display())])
+    // It reads and says nothing, and keeps what it read, also over a further start.
+    let config = section("mute", "sh", &["-c", &format!("exec tee -a '{}' > /dev/null", said.display())])
         + "start_timeout = \"300ms\"\nprotocol = \"legacy\"\n";
     let gateway = Gateway::launch(&config).await;
+    let heard = || std::fs::read_to_string(&said).unwrap_or_default();
+    eventually("it has been greeted", || async { heard().contains("\"initialize\"").then_some(()) }).await;
     gateway.in_state("mute", &["backoff", "failed"]).await;
-    let said = std::fs::read_to_string(&said).unwrap();
-    assert!(said.contains("\"initialize\"") && !said.contains("cancelled"), "{said}");
+    assert!(!heard().contains("cancelled"), "{}", heard());
 }
 
 #[tokio::test]
