@@ -285,6 +285,7 @@ fn build_front(
         Arc::new(move || {
             let (metrics, log) = &told;
             names::IN_FLIGHT.gauge(&[]).set(router.gate().count() as f64);
+            names::PARKED_CALLS.gauge(&[]).set(router.parked() as f64);
             telemetry::tell_runtime(&Handle::current());
             router.fleet().tell_metrics();
             services.tell_metrics();

@@ -135,6 +135,7 @@ impl Fleet {
             names::SERVER_LINKS.gauge(&name).set(server.link_count() as f64);
             names::SERVER_WAITING.gauge(&name).set(server.waiting() as f64);
             names::SERVER_IN_FLIGHT.gauge(&name).set(server.in_flight() as f64);
+            names::SERVER_PLACES.gauge(&name).set(server.config().max_in_flight as f64);
             names::SERVER_PENDING
                 .gauge(&name)
                 .set(server.live().map_or(0, |live| live.link.pending()) as f64);

@@ -34,6 +34,7 @@ impl ServerMetrics {
             names::SERVER_STATE.gauge(&[name, before]).set(0.0);
         }
         names::SERVER_IN_FLIGHT.gauge(&[name]).set(0.0);
+        names::SERVER_PLACES.gauge(&[name]).set(0.0);
         names::SERVER_PENDING.gauge(&[name]).set(0.0);
     }
 

@@ -99,6 +99,10 @@ metrics_table! {
     /// Requests under way.
     IN_FLIGHT = Metric::gauge_of(
         "trunkline_in_flight", &[], "Requests that have been accepted and not yet answered.");
+    /// Calls that wait for people.
+    PARKED_CALLS = Metric::gauge_of(
+        "trunkline_parked_calls", &[],
+        "Calls of modern clients that a server has asked something, and that wait for the answers without a place.");
     /// Legacy sessions.
     SESSIONS = Metric::gauge_of("trunkline_sessions", &[], "Legacy client sessions that hold state here.");
     /// Open streams.
@@ -113,6 +117,10 @@ metrics_table! {
     /// Calls at a server.
     SERVER_IN_FLIGHT = Metric::gauge_of(
         "trunkline_server_in_flight", &["server"], "Calls that hold a place at the server.");
+    /// What they are to be measured by.
+    SERVER_PLACES = Metric::gauge_of(
+        "trunkline_server_places", &["server"],
+        "Calls that may hold a place at the server (max_in_flight); the share in use is its saturation.");
     /// Entries of a link's table.
     SERVER_PENDING = Metric::gauge_of(
         "trunkline_server_pending", &["server"],

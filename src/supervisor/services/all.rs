@@ -150,7 +150,9 @@ impl Services {
     /// Tells what is counted only when somebody asks.
     pub fn tell_metrics(&self) {
         for service in self.0.all.load().iter() {
-            names::SERVER_IN_FLIGHT.gauge(&[service.name().as_str()]).set(service.in_flight() as f64);
+            let name = [service.name().as_str()];
+            names::SERVER_IN_FLIGHT.gauge(&name).set(service.in_flight() as f64);
+            names::SERVER_PLACES.gauge(&name).set(service.config().max_in_flight as f64);
         }
     }
 
