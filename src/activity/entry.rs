@@ -55,7 +55,7 @@ pub struct Entry<'a> {
     pub outcome: &'static str,
     /// The JSON-RPC code of an error, or the HTTP status where there is none; 0 for no error.
     pub code: i64,
-    /// Whether the answer was one that the gateway had kept: empty where nothing is kept, `hit` or `miss`.
+    /// Whether the answer was one that the gateway had kept: empty where nothing is kept, `hit`, `miss`, or `bypass`.
     pub cache: &'static str,
     /// What became of a prompt that was to be made better: empty where there was none, `yes`, or `no`.
     pub enhanced: &'static str,

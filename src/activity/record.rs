@@ -46,7 +46,7 @@ pub struct Record {
     pub outcome: String,
     /// The JSON-RPC code of an error, or the HTTP status where there is none.
     pub code: Option<i64>,
-    /// Whether the answer was one that the gateway had kept: `hit` or `miss`; null where nothing is kept.
+    /// Whether the answer was one that the gateway had kept: `hit`, `miss` or `bypass`; null where nothing is kept.
     pub cache: Option<String>,
     /// Where it had a prompt that was to be made better: `yes` if it was, else `no`.
     pub enhanced: Option<String>,

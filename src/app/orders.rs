@@ -6,6 +6,7 @@ use crate::activity;
 use crate::http::api::{Act, Failure, Order, OrderBook, Placed};
 use crate::router::Router;
 use crate::session::{Hub, Sessions};
+use crate::supervisor::{ServerHandle, State};
 
 use super::reload::Reloader;
 
@@ -82,12 +83,55 @@ impl Hands {
                     Err(error) => Err(Failure::conflict(error.to_string())),
                 }
             }
-            Order::ClearCaches => {
-                for server in self.router.fleet().servers().iter() {
-                    server.reread();
-                }
-                Ok("the lists of all servers are read again".to_owned())
+            Order::ClearCaches { server, tool } => self.clear(server.as_deref(), tool.as_deref()),
+            Order::WarmCaches { server } => self.warm(server.as_deref()).await,
+        }
+    }
+
+    fn clear(&self, server: Option<&str>, tool: Option<&str>) -> Result<String, Failure> {
+        let named = self.named(server)?;
+        let results = self.router.results().clear(server, tool);
+        let of = match (server, tool) {
+            (Some(server), Some(tool)) => format!(" of '{tool}' at '{server}'"),
+            (Some(server), None) => format!(" of '{server}'"),
+            (None, _) => String::new(),
+        };
+        let mut done = format!("{results} results{of} are forgotten");
+        if tool.is_none() {
+            named.iter().for_each(ServerHandle::reread);
+            done.push_str("; lists are read again");
+        }
+        if server.is_none() {
+            done.push_str(&format!("; {} prompts are forgotten", self.router.enhancer().forget()));
+        }
+        Ok(done)
+    }
+
+    /// Lists of servers that are up are read again; one that sleeps is woken, which reads them too. What is stopped or
+    /// out of service stays so.
+    async fn warm(&self, server: Option<&str>) -> Result<String, Failure> {
+        let (mut read, mut woken) = (0, 0);
+        for server in self.named(server)? {
+            if server.live().is_some() {
+                server.reread();
+                read += 1;
+            } else if matches!(server.status().borrow().state, State::Dormant) && !server.is_disabled() {
+                server.start().await;
+                woken += 1;
             }
+        }
+        Ok(format!("lists of {read} servers are read again, {woken} servers are woken"))
+    }
+
+    /// The servers that an order is for.
+    fn named(&self, server: Option<&str>) -> Result<Vec<ServerHandle>, Failure> {
+        let fleet = self.router.fleet();
+        match server {
+            None => Ok(fleet.servers().iter().cloned().collect()),
+            Some(name) => match fleet.get(name) {
+                Some(server) => Ok(vec![server]),
+                None => Err(Failure::not_found(format!("there is no server '{name}'"))),
+            },
         }
     }
 

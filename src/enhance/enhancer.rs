@@ -124,9 +124,14 @@ impl Enhancing {
         Some(Enhanced { prompt, model: Some(model), cached: true, reason: None })
     }
 
+    /// Forgets every answer, and says how many there were.
+    pub fn forget(&self) -> usize {
+        lock(&self.0.known).remove_where(|_| true)
+    }
+
     /// Forgets every answer, closes the breaker and counts anew.
     pub fn reset(&self) {
-        lock(&self.0.known).remove_where(|_| true);
+        self.forget();
         lock(&self.0.breaker).reset();
         self.0.counts.reset();
     }

@@ -54,6 +54,11 @@ impl Enhancer {
         self.0.now.load().known(ask)
     }
 
+    /// Forgets every answer, and says how many there were.
+    pub fn forget(&self) -> usize {
+        self.0.now.load().forget()
+    }
+
     /// Forgets every answer, closes the breaker and counts anew.
     pub fn reset(&self) {
         self.0.now.load().reset();

@@ -1,6 +1,7 @@
-//! What the headers of a request wish to be done with the prompt in it.
+//! What the headers of a request wish for it: what becomes of the prompt in it, and whether the answer may be a kept one.
 
 use http::HeaderMap;
+use http::header::CACHE_CONTROL;
 
 use crate::config::{Privacy, PromptArgument};
 use crate::router::Wishes;
@@ -16,7 +17,8 @@ pub(super) const PRIVACY: &str = "x-privacy-level";
 pub(super) fn wishes(headers: &HeaderMap) -> Option<Box<Wishes>> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let (enhance, client, privacy) = (text(ENHANCE), text(CLIENT_NAME), text(PRIVACY));
-    if enhance.is_none() && client.is_none() && privacy.is_none() {
+    let fresh = headers.get_all(CACHE_CONTROL).iter().any(|value| value.to_str().is_ok_and(wants_fresh));
+    if enhance.is_none() && client.is_none() && privacy.is_none() && !fresh {
         return None;
     }
     Some(Box::new(Wishes {
@@ -24,7 +26,14 @@ pub(super) fn wishes(headers: &HeaderMap) -> Option<Box<Wishes>> {
         client: client.filter(|name| !name.is_empty()).map(str::to_owned),
         // Whoever writes a word that nobody knows wants something stricter than nothing.
         privacy: privacy.map(|word| level(word).unwrap_or(Privacy::None)),
+        fresh,
     }))
+}
+
+/// Whether a `Cache-Control` of a request rules out what is kept (RFC 9111, 5.2.1). Directives take no notice of case.
+fn wants_fresh(directives: &str) -> bool {
+    let is = |one: &str, word: &str| one.trim().eq_ignore_ascii_case(word);
+    directives.split(',').any(|one| ["no-cache", "no-store", "max-age=0"].iter().any(|word| is(one, word)))
 }
 
 /// `yes`, `no`, or the name of an argument.
@@ -73,6 +82,17 @@ mod tests {
             assert_eq!(of(ENHANCE, word).argument, Some(argument), "{word}");
         }
         assert_eq!(of(CLIENT_NAME, "vscode").client.as_deref(), Some("vscode"));
+    }
+
+    #[test]
+    fn a_client_may_rule_out_what_is_kept() {
+        for word in ["no-cache", "NO-STORE", "max-stale, max-age=0"] {
+            assert!(of("cache-control", word).fresh, "{word}");
+        }
+        for word in ["", "max-age=60", "only-if-cached", "no-cache-please"] {
+            let headers = HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static(word))]);
+            assert_eq!(wishes(&headers), None, "{word}");
+        }
     }
 
     #[test]

@@ -134,6 +134,11 @@ impl Router {
         &self.0.results
     }
 
+    /// What makes prompts in calls better.
+    pub fn enhancer(&self) -> &Enhancer {
+        &self.0.enhancer
+    }
+
     /// Requests under way.
     pub fn gate(&self) -> &Gate {
         &self.0.gate

@@ -3,6 +3,7 @@
 use crate::base::{Era, Error, ErrorKind};
 use crate::protocol::method;
 
+use super::asked::Became;
 use super::call::ClientCall;
 use super::dispatch::Router;
 use super::limit::InFlight;
@@ -82,15 +83,15 @@ impl Router {
         };
         let keep = match look {
             Some(Look::Hit(result)) => {
-                target.cache = "hit";
+                target.cache = Became::Hit.as_str();
                 let result = match &target.mark {
                     Some(field) => mark::result(&result.into(), field).to_vec(),
                     None => result,
                 };
                 return Ok(Way::Known(result));
             }
-            Some(Look::Miss(keep)) => {
-                target.cache = "miss";
+            Some(Look::Miss(keep, why)) => {
+                target.cache = why.as_str();
                 Some(keep)
             }
             None => None,

@@ -33,6 +33,10 @@ pub(super) struct Wanted {
     /// How long to wait for somebody else who asks the same.
     pub patience: Duration,
     pub server: ServerName,
+    /// The tool; none for a resource.
+    pub tool: Option<Arc<str>>,
+    /// Whether it must not come from memory.
+    pub fresh: bool,
     /// Which server of that name.
     pub instance: u64,
     /// The generation that may have answered; any while there is none.
@@ -85,6 +89,12 @@ pub(super) fn wanted(request: &Request, target: &Target, catalog: &CatalogHandle
         age,
         patience,
         server: server.name().clone(),
+        tool: target
+            .name
+            .as_deref()
+            .filter(|_| request.message.method() == method::TOOLS_CALL)
+            .map(Arc::from),
+        fresh: request.wishes.as_deref().is_some_and(|wishes| wishes.fresh),
         instance: server.instance(),
         generation: server.live().map(|live| live.generation),
     })

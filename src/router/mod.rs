@@ -6,6 +6,7 @@
 //! can hold. Fronts call it; it knows nothing of HTTP streams or sessions.
 
 mod answer;
+mod asked;
 mod call;
 mod dialog;
 mod dispatch;
@@ -33,6 +34,7 @@ mod tasklist;
 mod wishes;
 
 pub use answer::Answer;
+pub use asked::Asked;
 pub use call::{ClientCall, Step};
 pub use dialog::Asking;
 pub use dispatch::{Router, RouterOptions};

@@ -73,7 +73,7 @@ pub struct Request {
     pub capabilities: ClientCapabilities,
     /// The `Mcp-Param-*` headers of a modern client over HTTP; none for those who have no headers to mirror into.
     pub headers: Option<Vec<(HeaderName, HeaderValue)>>,
-    /// What the client wishes to be done with the prompt in its call.
+    /// What the client wishes for its call, beside what it asks.
     pub wishes: Option<Box<Wishes>>,
     /// The trace that the client is in.
     pub trace: Option<Box<Trace>>,

@@ -36,7 +36,7 @@ pub(super) struct Target {
     pub rewritten: Option<Rewritten>,
     /// What the caller is told in the result's `_meta`: a field, JSON text.
     pub mark: Option<String>,
-    /// Whether the result may be kept, and if so where it came from: empty, `hit` or `miss`.
+    /// Whether the result may be kept, and if so where it came from: empty, `hit`, `miss` or `bypass`.
     pub cache: &'static str,
 }
 

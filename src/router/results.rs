@@ -19,9 +19,10 @@ use crate::base::{Era, FINGERPRINT, ServerName};
 use crate::catalog::CatalogHandle;
 use crate::protocol::{Message, Splice, skim, translate};
 use crate::supervisor::Updated;
-use crate::telemetry::{Counter, names};
+use crate::telemetry::names;
 use crate::upstream::Peer;
 
+use super::asked::{Asked, Became, Counts};
 use super::keepable::{self, Age, Wanted, print_of};
 use super::mark;
 use super::request::Request;
@@ -54,13 +55,6 @@ struct State {
     counts: HashMap<ServerName, Counts>,
 }
 
-#[derive(Default)]
-struct Counts {
-    counters: Option<[Counter; 2]>,
-    hits: u64,
-    misses: u64,
-}
-
 #[derive(Clone)]
 struct Entry {
     result: Bytes,
@@ -69,6 +63,8 @@ struct Entry {
     instance: u64,
     generation: u64,
     server: ServerName,
+    /// The tool whose result it is; none for a resource.
+    tool: Option<Arc<str>>,
     /// Who said it, which decides what clients of the other era need.
     peer: Arc<Peer>,
     /// Whether its own words say how long it may be kept.
@@ -92,8 +88,8 @@ pub struct ResultsStatus {
     pub bytes: usize,
     /// Results that had to go for want of room.
     pub evicted: u64,
-    /// By server: requests that were answered from memory, and requests whose answer could have been.
-    pub servers: Vec<(ServerName, u64, u64)>,
+    /// By server.
+    pub servers: Vec<(ServerName, Asked)>,
 }
 
 /// A result to be. Dropping it says that there will be none, and whoever waits asks in its place.
@@ -110,8 +106,8 @@ pub(super) struct Place {
 pub(super) enum Look {
     /// The result, JSON text for the client's era.
     Hit(Vec<u8>),
-    /// It has to be asked for; the place is for the answer.
-    Miss(Place),
+    /// It has to be asked for, and why; the place is for the answer.
+    Miss(Place, Became),
 }
 
 enum Found {
@@ -137,19 +133,23 @@ impl Results {
         self.lock().kept.set_bounds(bounds(bytes));
     }
 
-    /// Forgets every result, or those of one server, and says how many there were. What is on its way is not kept.
-    pub fn clear(&self, server: Option<&str>) -> usize {
+    /// Forgets every result, or those of one server, or of one tool there, and says how many there were. What is on its
+    /// way is not kept.
+    pub fn clear(&self, server: Option<&str>, tool: Option<&str>) -> usize {
         let mut state = self.lock();
         state.clears += 1;
-        state.kept.remove_where(|entry| server.is_none_or(|name| entry.server.as_str() == name))
+        state.kept.remove_where(|entry| {
+            server.is_none_or(|name| entry.server.as_str() == name)
+                && (tool.is_none() || entry.tool.as_deref() == tool)
+        })
     }
 
     /// What it holds.
     pub fn status(&self) -> ResultsStatus {
         let state = self.lock();
         let mut servers: Vec<_> =
-            state.counts.iter().map(|(name, counts)| (name.clone(), counts.hits, counts.misses)).collect();
-        servers.sort();
+            state.counts.iter().map(|(name, counts)| (name.clone(), counts.so_far())).collect();
+        servers.sort_by(|one, other| one.0.cmp(&other.0));
         ResultsStatus {
             entries: state.kept.len(),
             bytes: state.kept.weight(),
@@ -179,12 +179,13 @@ impl Results {
         loop {
             match self.find(&wanted, patient, Instant::now()) {
                 Found::Hit(entry) => {
-                    self.lock().count(&wanted.server, true);
+                    self.lock().count(&wanted.server, Became::Hit);
                     return Some(Look::Hit(entry.shown(request.era, Instant::now())));
                 }
                 Found::Miss(place) => {
-                    self.lock().count(&wanted.server, false);
-                    return Some(Look::Miss(place));
+                    let became = if wanted.fresh { Became::Bypass } else { Became::Miss };
+                    self.lock().count(&wanted.server, became);
+                    return Some(Look::Miss(place, became));
                 }
                 Found::Wait(mut flight) => {
                     let landed = flight.wait_for(|flight| *flight == Flight::Landed);
@@ -220,14 +221,17 @@ impl Results {
         let keys = whose.map(|whose| (wanted.what, whose));
         for key in keys {
             let Some(entry) = state.kept.peek(&key) else { continue };
-            let current = wanted.instance == entry.instance
+            let current = !wanted.fresh
+                && wanted.instance == entry.instance
                 && wanted.generation.is_none_or(|generation| generation == entry.generation);
             if current && let Some(entry) = state.kept.get(&key, now) {
                 return Found::Hit(entry);
             }
             flight = Some(key);
         }
-        if let Some(running) = keys.iter().find_map(|key| state.flights.get(key)).filter(|_| patient) {
+        if let Some(running) =
+            keys.iter().find_map(|key| state.flights.get(key)).filter(|_| patient && !wanted.fresh)
+        {
             return Found::Wait(running.clone());
         }
         let flight = flight.map(|key| {
@@ -257,6 +261,7 @@ impl Place {
                 instance: self.wanted.instance,
                 generation,
                 server: self.wanted.server.clone(),
+                tool: self.wanted.tool.clone(),
                 peer: Arc::clone(peer),
                 as_told: matches!(self.wanted.age, Age::AsTold),
             };
@@ -331,13 +336,8 @@ impl State {
         self.kept.remove_where(|entry| entry.as_told);
     }
 
-    fn count(&mut self, server: &ServerName, hit: bool) {
-        let counts = self.counts.entry(server.clone()).or_default();
-        *if hit { &mut counts.hits } else { &mut counts.misses } += 1;
-        let counters = counts.counters.get_or_insert_with(|| {
-            ["hit", "miss"].map(|outcome| names::RESULT_CACHE.counter(&[server.as_str(), outcome]))
-        });
-        counters[usize::from(!hit)].increment(1);
+    fn count(&mut self, server: &ServerName, became: Became) {
+        self.counts.entry(server.clone()).or_default().add(server, became);
     }
 }
 
@@ -392,7 +392,18 @@ mod tests {
 
     fn wanted(reader: Print, age: Age) -> Wanted {
         let server = ServerName::new("s").unwrap();
-        Wanted { what: S, reader, age, patience: SECOND, server, instance: 7, generation: Some(1) }
+        let (tool, fresh) = ((age != Age::AsTold).then(|| "t".into()), false);
+        Wanted {
+            what: S,
+            reader,
+            age,
+            patience: SECOND,
+            server,
+            tool,
+            fresh,
+            instance: 7,
+            generation: Some(1),
+        }
     }
 
     fn peer(version: Version) -> Arc<Peer> {
@@ -507,16 +518,40 @@ mod tests {
     #[test]
     fn everything_is_forgotten_on_request_and_so_is_what_is_on_its_way() {
         let (results, ada) = (results(), wanted(ADA, TOOL));
-        fill(&results, &ada, "");
-        assert_eq!((results.clear(Some("other")), results.clear(Some("s"))), (0, 1));
+        for (server, tool, gone) in [
+            (Some("other"), None, false),
+            (Some("s"), Some("other"), false),
+            (Some("s"), Some("t"), true),
+            (Some("s"), None, true),
+        ] {
+            results.clear(None, None);
+            fill(&results, &ada, "");
+            assert_eq!(results.clear(server, tool), usize::from(gone), "{server:?} {tool:?}");
+        }
         let Err(place) = look(&results, &ada, Era::Modern) else { panic!("forgotten") };
-        assert_eq!(results.clear(None), 0);
+        assert_eq!(results.clear(None, None), 0);
         fill_place(*place, "");
         assert!(!knows(&results, ADA, TOOL), "it set out before");
         fill(&results, &ada, "");
         results.set_size(0);
         assert!(!knows(&results, ADA, TOOL), "no room");
         assert_eq!(results.status().entries, 0);
+    }
+
+    #[test]
+    fn whoever_wants_no_kept_result_asks_and_what_comes_is_kept_instead() {
+        let (results, ada) = (results(), wanted(ADA, TOOL));
+        fill(&results, &ada, r#","n":1"#);
+        let fresh = Wanted { fresh: true, ..ada.clone() };
+        let Found::Miss(place) = results.find(&fresh, true, Instant::now()) else {
+            panic!("not from memory")
+        };
+        let Found::Miss(second) = results.find(&fresh, true, Instant::now()) else {
+            panic!("waits for nobody")
+        };
+        drop(second);
+        fill_place(place, r#","n":2"#);
+        assert!(look(&results, &ada, Era::Modern).ok().unwrap().contains(r#""n":2"#));
     }
 
     fn waits(results: &Results, wanted: &Wanted) -> Option<watch::Receiver<Flight>> {

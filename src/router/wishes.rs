@@ -2,7 +2,7 @@
 
 use crate::config::{Privacy, PromptArgument};
 
-/// What a client wishes to be done with the prompt in its call.
+/// What a client wishes for its call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wishes {
     /// Which argument is a prompt, if the client says so.
@@ -11,4 +11,6 @@ pub struct Wishes {
     pub client: Option<String>,
     /// Who may see it, if the client is stricter than the rule.
     pub privacy: Option<Privacy>,
+    /// Whether the answer must come from the server, whatever is kept.
+    pub fresh: bool,
 }

@@ -181,7 +181,7 @@ metrics_table! {
     /// Requests whose answer could be kept.
     RESULT_CACHE = Metric::counter_of(
         "trunkline_result_cache_total", &["server", "outcome"],
-        "Calls of tools and reads of resources whose result may be kept: answered from memory (hit) or by the server (miss).");
+        "Calls of tools and reads of resources whose result may be kept: answered from memory (hit), by the server (miss), or by the server because the client wanted that (bypass).");
     /// Results that are kept.
     RESULT_CACHE_ENTRIES = Metric::gauge_of("trunkline_result_cache_entries", &[], "Results that are kept.");
     /// What they weigh.

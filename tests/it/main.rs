@@ -28,6 +28,7 @@ mod filters;
 mod front_door;
 mod identity;
 mod interleaved;
+mod kept;
 mod letter;
 mod limits;
 mod logins;

@@ -1,6 +1,5 @@
-//! `trunkline catalog`, `trunkline cache` and `trunkline reload`.
+//! `trunkline catalog` and `trunkline reload`.
 
-use clap::Subcommand;
 use http::Method;
 
 use crate::cli::exit;
@@ -12,13 +11,6 @@ use super::table::{cut, table};
 
 /// Characters of a cell that a server wrote.
 const CELL: usize = 100;
-
-/// What to do with what is cached.
-#[derive(Debug, Subcommand)]
-pub enum CacheDeed {
-    /// Forget it: the lists of all servers are read again.
-    Clear,
-}
 
 /// Shows the catalog.
 pub async fn catalog(client: &Client, remote: &Remote) -> Result<u8, Trouble> {

@@ -2,6 +2,7 @@
 //!
 //! They are clients of its administration interface: whatever they show or do, any other program can.
 
+mod cache;
 mod calls;
 mod catalog;
 mod client;

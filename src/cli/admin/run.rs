@@ -10,7 +10,7 @@ use crate::cli::words::fail;
 
 use super::client::{Client, Remote, Trouble};
 use super::servers::Deed;
-use super::{calls, catalog, events, servers, sessions, status};
+use super::{cache, calls, catalog, events, servers, sessions, status};
 
 #[derive(Debug, Subcommand)]
 pub enum Admin {
@@ -69,10 +69,10 @@ pub enum Admin {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Forget what the gateway has cached.
+    /// Say how much is kept and of what use it was, forget it, or have lists read beforehand.
     Cache {
         #[command(subcommand)]
-        deed: catalog::CacheDeed,
+        deed: Option<cache::Deed>,
         #[command(flatten)]
         remote: Remote,
     },
@@ -98,9 +98,7 @@ pub fn run(command: Admin, before: Option<PathBuf>) -> ExitCode {
             Admin::Catalog { remote } => catalog::catalog(&find(&remote)?, &remote).await,
             Admin::Events { remote } => events::follow(&find(&remote)?, &remote).await,
             Admin::Reload { remote } => catalog::order(&find(&remote)?, &remote, "/reload").await,
-            Admin::Cache { deed: catalog::CacheDeed::Clear, remote } => {
-                catalog::order(&find(&remote)?, &remote, "/cache/clear").await
-            }
+            Admin::Cache { deed, remote } => cache::cache(&find(&remote)?, &remote, deed).await,
         }
     })
 }

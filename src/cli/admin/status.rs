@@ -8,6 +8,7 @@ use crate::cli::exit;
 use crate::cli::words::print;
 use crate::http::api::shape::Status;
 
+use super::cache::brief;
 use super::client::{Client, Remote, Trouble};
 use super::table::{count, cut, length};
 
@@ -55,6 +56,10 @@ fn told(status: &Status, base: &str) -> String {
             count(status.parked, "call waits", "calls wait")
         ));
     }
+    let cache = &status.cache;
+    if cache.hits + cache.misses + cache.bypassed > 0 {
+        text.push_str(&format!("  kept           {}\n", brief(cache)));
+    }
     for trouble in &status.degraded {
         let next =
             trouble.next_try_ms.map(|wait| format!("; next try in {}", length(wait))).unwrap_or_default();
@@ -66,7 +71,7 @@ fn told(status: &Status, base: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::http::api::shape::Trouble;
+    use crate::http::api::shape::{Cache, Trouble};
 
     use super::*;
 
@@ -91,6 +96,7 @@ mod tests {
             parked: 2,
             sessions: 0,
             streams: 3,
+            cache: Cache { entries: 2, bytes: 900, hits: 7, misses: 3, ..Cache::default() },
         };
         let expected = "\
 trunkline 0.1.0 at http://127.0.0.1:6270 is degraded
@@ -100,6 +106,7 @@ trunkline 0.1.0 at http://127.0.0.1:6270 is degraded
   services       1 ready
   now            1 call, 0 sessions, 3 streams
   questions      2 calls wait for their clients' answers
+  kept           2 results, 900 B; 7 hits, 3 misses
 files is backoff: exited with status 1; next try in 2.5 s
 ";
         assert_eq!(told(&status, "http://127.0.0.1:6270"), expected);

@@ -1,4 +1,4 @@
-//! The configuration in force, and what is read again on an operator's word.
+//! The configuration in force, which is read again on an operator's word.
 
 use axum::Json;
 use axum::extract::{Extension, State};
@@ -24,11 +24,5 @@ pub async fn config(State(api): State<Api>) -> Json<Configuration> {
 /// Has the configuration read again and taken over.
 pub async fn reload(State(api): State<Api>, caller: Extension<Caller>) -> Result<Json<Done>, Failure> {
     let done = api.0.parts.orders.place(Order::Reload, caller.principal().clone()).await?;
-    Ok(Json(Done { done }))
-}
-
-/// Forgets what is cached.
-pub async fn clear_caches(State(api): State<Api>, caller: Extension<Caller>) -> Result<Json<Done>, Failure> {
-    let done = api.0.parts.orders.place(Order::ClearCaches, caller.principal().clone()).await?;
     Ok(Json(Done { done }))
 }

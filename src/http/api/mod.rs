@@ -6,6 +6,7 @@
 //! drive it, that no answer shows a credential, and that `openapi.json` says what it does.
 
 mod activity;
+mod cache;
 mod calls;
 mod catalog;
 mod config;

@@ -26,8 +26,18 @@ pub enum Order {
     CloseStream(u64),
     /// Take the rows of one principal out of the activity log.
     EraseActivity(String),
-    /// Forget what is cached.
-    ClearCaches,
+    /// Forget what is kept.
+    ClearCaches {
+        /// Only of this server.
+        server: Option<String>,
+        /// Only of this tool of it.
+        tool: Option<String>,
+    },
+    /// Have lists read before anybody asks for them.
+    WarmCaches {
+        /// Only of this server.
+        server: Option<String>,
+    },
     /// Read the configuration again and take it over.
     Reload,
 }

@@ -6,7 +6,7 @@ use axum::{Router as Pages, http::Uri};
 
 use super::failure::Failure;
 use super::state::Api;
-use super::{activity, calls, catalog, config, events, gate, openapi, servers, sessions, status};
+use super::{activity, cache, calls, catalog, config, events, gate, openapi, servers, sessions, status};
 
 /// What stands before every path of the interface.
 pub const PREFIX: &str = "/api/v1";
@@ -45,7 +45,9 @@ pub(super) fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Api>)> {
         ("delete", "/activity", delete(activity::erase)),
         ("get", "/activity/stats", get(activity::stats)),
         ("get", "/activity/export", get(activity::export)),
-        ("post", "/cache/clear", post(config::clear_caches)),
+        ("get", "/cache", get(cache::kept)),
+        ("post", "/cache/clear", post(cache::clear)),
+        ("post", "/cache/warm", post(cache::warm)),
         ("get", "/config", get(config::config)),
         ("post", "/reload", post(config::reload)),
         ("get", "/events", get(events::events)),

@@ -32,6 +32,55 @@ pub struct Status {
     pub sessions: usize,
     /// Open event streams.
     pub streams: usize,
+    /// What is kept.
+    pub cache: Cache,
+}
+
+/// What is kept so that nobody has to be asked for it again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cache {
+    /// Results of tools and resources that are kept.
+    pub entries: usize,
+    /// What they weigh, in bytes.
+    pub bytes: usize,
+    /// Results that had to go for want of room.
+    pub evicted: u64,
+    /// Requests that were answered from memory.
+    pub hits: u64,
+    /// Requests that might have been, and went to their server.
+    pub misses: u64,
+    /// Requests whose clients wanted no kept result.
+    pub bypassed: u64,
+    /// The same by server.
+    pub servers: Vec<CacheOfServer>,
+    /// Prompts that were made better.
+    pub prompts: KeptPrompts,
+}
+
+/// How often kept results of one server were of use.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CacheOfServer {
+    /// Its name.
+    pub server: String,
+    /// Requests that were answered from memory.
+    pub hits: u64,
+    /// Requests that might have been, and went to the server.
+    pub misses: u64,
+    /// Requests whose clients wanted no kept result.
+    pub bypassed: u64,
+}
+
+/// Better prompts that are kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct KeptPrompts {
+    /// How many there are.
+    pub entries: usize,
+    /// How many had to go for want of room.
+    pub evicted: u64,
+    /// Prompts that were answered from memory.
+    pub hits: u64,
+    /// Prompts for which a model was wanted.
+    pub misses: u64,
 }
 
 /// A server, or a service, that is not as it should be.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 
+use super::cache;
 use super::servers::next_try;
 use super::shape::{Status, Trouble};
 use super::state::Api;
@@ -46,5 +47,6 @@ pub async fn status(State(api): State<Api>) -> Json<Status> {
         parked: parts.router.parked(),
         sessions: parts.sessions.count(),
         streams: parts.hub.streams(),
+        cache: cache::figures(&api),
     })
 }
