@@ -8,6 +8,7 @@ use http::HeaderName;
 use crate::base::{Secret, ServerName};
 
 use super::model::{Breaker, Health};
+use super::rate::Rate;
 use super::url::Url;
 
 /// One plain HTTP service. A path below `/services/<name>/` is the same path below its URL.
@@ -45,6 +46,8 @@ pub struct Service {
     pub max_idle_connections: usize,
     /// How long its addresses are remembered.
     pub dns_ttl: Duration,
+    /// How many requests are passed on to it in a time, by everybody together.
+    pub rate: Option<Rate>,
     /// The most requests to it at once.
     pub max_in_flight: usize,
 }

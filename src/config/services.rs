@@ -54,6 +54,7 @@ pub(super) fn service(reader: &mut Reader<'_>, name: &str, at: &At, servers: &[&
         max_connections: reader.count(&key("max_connections")),
         max_idle_connections: reader.count(&key("max_idle_connections")),
         dns_ttl: reader.duration(&key("dns_ttl")),
+        rate: reader.rate(&key("rate")),
         max_in_flight: reader.count(&key("max_in_flight")),
         // Last, so that a service without a usable name or address still has all its other faults told.
         name: checked.ok()?,

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
 use crate::base::{Error, ErrorKind, Principal, ServerName, glob};
-use crate::config::{Config, Rate, Server};
+use crate::config::{Config, Rate, Server, Service};
 use crate::telemetry::names;
 
 use super::bucket::{Bucket, Keyed, TokioClock};
@@ -44,6 +44,8 @@ struct Each<K> {
 }
 
 struct PerServer {
+    /// The table of its entry: servers and services go by different names.
+    section: &'static str,
     calls: Option<Arc<Limit>>,
     /// By pattern, the most exact first.
     tools: Vec<(String, Arc<Each<Box<str>>>)>,
@@ -87,7 +89,7 @@ impl Limits {
         }
     }
 
-    /// Counts a request that goes to a server; `tool` is the server's own name of the tool that is called.
+    /// Counts a request that goes to a server or a service; `tool` is the server's own name of the tool that is called.
     pub fn call(&self, server: &ServerName, tool: Option<&str>) -> Result<(), Wait> {
         let inner = self.0.load();
         let Some(limits) = inner.servers.get(server) else { return Ok(()) };
@@ -100,9 +102,9 @@ impl Limits {
             each.keyed.take(&tool.into()).map_err(|after| wait("tool", &key(), each.rate, after))?;
         }
         match &limits.calls {
-            Some(limit) => limit
-                .take(&inner.clock)
-                .map_err(|after| wait("server", &format!("servers.{server}.rate"), limit.rate, after)),
+            Some(limit) => limit.take(&inner.clock).map_err(|after| {
+                wait("server", &format!("{}.{server}.rate", limits.section), limit.rate, after)
+            }),
             None => Ok(()),
         }
     }
@@ -148,6 +150,10 @@ impl Inner {
                     let old = old.and_then(|old| old.servers.get(&server.name));
                     Some((server.name.clone(), per_server(server, old, &clock)?))
                 })
+                .chain(config.services.iter().filter_map(|service| {
+                    let old = old.and_then(|old| old.servers.get(&service.name));
+                    Some((service.name.clone(), per_service(service, old, &clock)?))
+                }))
                 .collect(),
             clock,
         }
@@ -211,7 +217,12 @@ fn per_server(server: &Server, before: Option<&PerServer>, clock: &TokioClock) -
         Some((pattern.clone(), each(Some(*rate), known.map(|(_, each)| each), clock)?))
     });
     let tools: Vec<_> = tools.collect();
-    (calls.is_some() || !tools.is_empty()).then_some(PerServer { calls, tools })
+    (calls.is_some() || !tools.is_empty()).then_some(PerServer { section: "servers", calls, tools })
+}
+
+fn per_service(service: &Service, before: Option<&PerServer>, clock: &TokioClock) -> Option<PerServer> {
+    let calls = limit(service.rate, before.and_then(|before| before.calls.as_ref()), clock)?;
+    Some(PerServer { section: "services", calls: Some(calls), tools: Vec::new() })
 }
 
 /// Addresses that are likely to be one caller's: an IPv4 address, or the /64 that an IPv6 host gets (RFC 6177).

@@ -31,6 +31,7 @@ pub struct Account {
     /// The HTTP status, if it is one of trouble.
     code: u16,
     cancelled_by: &'static str,
+    breaker: &'static str,
 }
 
 impl Account {
@@ -53,15 +54,22 @@ impl Account {
             outcome: Outcome::Failed(ErrorKind::Cancelled),
             code: 0,
             cancelled_by: "disconnect",
+            breaker: "",
         }
     }
 
-    /// The service has answered with this status; the body follows.
-    pub fn answered(&mut self, status: StatusCode) {
+    /// The service has answered with this status, to a request that its breaker let through as said; the body follows.
+    pub fn answered(&mut self, status: StatusCode, breaker: &'static str) {
+        self.breaker = breaker;
         self.answered = Some(Instant::now());
         if status.is_client_error() || status.is_server_error() {
             self.code = status.as_u16();
         }
+    }
+
+    /// The breaker refuses.
+    pub fn fused(&mut self) {
+        self.breaker = "open";
     }
 
     /// The gateway itself refuses.
@@ -118,6 +126,7 @@ impl Drop for Account {
             server: &self.service,
             outcome: self.outcome.as_str(),
             code: self.code.into(),
+            breaker: self.breaker,
             cancelled_by: self.cancelled_by,
             trace: &trace,
             queue,

@@ -75,13 +75,17 @@ async fn answered(
     let done = enhance(enhancer, who, ask).await;
     let mut answer = json!({ "original": original, "model": done.model.as_deref(), "cached": done.cached });
     own(&mut answer, &original, &done);
-    told(page(&answer), client)
+    told(page(&answer), client, &done)
 }
 
 /// What was made of a prompt has its row; the prompt is no part of it.
-fn told(mut response: Response, client: Option<String>) -> Response {
-    response.extensions_mut().insert(Untold { client: client.unwrap_or_default(), ..Untold::DONE });
-    response
+fn told(response: Response, client: Option<String>, done: &Enhanced) -> Response {
+    let (enhanced, cache) = match (&done.model, done.cached) {
+        (Some(_), true) => ("yes", "hit"),
+        (Some(_), false) => ("yes", "miss"),
+        (None, _) => ("no", ""),
+    };
+    Untold { client: client.unwrap_or_default(), enhanced, cache, ..Untold::DONE }.mark(response)
 }
 
 /// Whether a request makes the gateway work as hard as a call does, and is counted like one.

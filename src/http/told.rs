@@ -58,6 +58,8 @@ impl Exchange {
             client: ClientText::named(&untold.client),
             outcome: untold.outcome.as_str(),
             code: untold.code,
+            cache: untold.cache,
+            enhanced: untold.enhanced,
             session: untold.session,
             trace: &trace,
             queue: self.until(now),

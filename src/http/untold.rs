@@ -12,6 +12,10 @@ pub struct Untold {
     pub outcome: Outcome,
     /// The JSON-RPC code of an error, or the HTTP status.
     pub code: i64,
+    /// Whether the answer was one that is kept: empty where nothing is, `hit` or `miss`.
+    pub cache: &'static str,
+    /// What became of a prompt: empty where there was none, `yes` or `no`.
+    pub enhanced: &'static str,
     /// What the client calls itself.
     pub client: String,
     /// The session, by its short name.
@@ -20,7 +24,14 @@ pub struct Untold {
 
 impl Untold {
     /// It was done.
-    pub const DONE: Untold = Untold { outcome: Outcome::Ok, code: 0, client: String::new(), session: None };
+    pub const DONE: Untold = Untold {
+        outcome: Outcome::Ok,
+        code: 0,
+        cache: "",
+        enhanced: "",
+        client: String::new(),
+        session: None,
+    };
 
     /// It was refused with an error of ours.
     pub fn refused(kind: ErrorKind, era: Era) -> Untold {

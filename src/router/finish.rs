@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::base::{Error, ErrorKind};
+use crate::config::Capture;
 use crate::supervisor::BreakerState;
 use crate::telemetry::{MethodLabel, Outcome, RequestMetrics};
 
@@ -56,7 +57,9 @@ impl Router {
         self.count(request, target.server.metrics(), Outcome::Ok, total);
         let at = At { target, generation: 0, breaker: "" };
         let ended = Ended { outcome: Outcome::Ok, code: 0, by: "", total, sent: None };
-        record::tell(&self.0.activity, request, Some(at), &ended, (reply.message.len(), 0), None);
+        let keeps = target.server.config().capture == Capture::All;
+        let payload = keeps.then_some(&reply.message[..]);
+        record::tell(&self.0.activity, request, Some(at), &ended, (reply.message.len(), 0), payload);
         reply
     }
 

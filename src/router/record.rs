@@ -188,6 +188,9 @@ fn client(request: &Request) -> ClientText<'_> {
     let info = request.params.meta.as_ref().and_then(|meta| meta.client_info.clone());
     match info.and_then(|span| request.message.as_str().get(span)) {
         Some(text) => ClientText::Raw(text),
-        None => ClientText::Unknown,
+        // Who speaks no MCP says it in a header.
+        None => ClientText::named(
+            request.wishes.as_deref().and_then(|wishes| wishes.client.as_deref()).unwrap_or(""),
+        ),
     }
 }

@@ -206,6 +206,10 @@ async fn a_result_from_memory_a_better_prompt_and_a_request_to_a_service_show_in
     let params = json!({ "name": "echo", "arguments": { "message": "secret" } }).to_string();
     let private = [("x-client-name", "private")];
     wire::request(gateway.address, "POST", "/mcp/s/tools/call", &private, params).await.whole().await;
+    for headers in [&[][..], &[], &private] {
+        let prompt = json!({ "prompt": "a poem" }).to_string();
+        wire::request(gateway.address, "POST", "/enhance", headers, prompt).await.whole().await;
+    }
     let named = [("x-client-name", "curl")];
     assert_eq!(gateway.get("/services/o/api/version?key=secret", &named).await.status, 200);
     wire::request(gateway.address, "PUT", "/services/o/x", &[], "12345").await.whole().await;
@@ -231,7 +235,7 @@ async fn a_result_from_memory_a_better_prompt_and_a_request_to_a_service_show_in
             json!(["echo", null, "no"]),
         ]
     );
-    let asked = rows.iter().filter(|row| row["era"] == "http");
+    let asked = rows.iter().filter(|row| row["server"] == "o");
     let asked: Vec<Value> = asked
         .map(|row| {
             json!([row["server"], row["client"], row["method"], row["name"], row["outcome"], row["code"]])
@@ -248,4 +252,17 @@ async fn a_result_from_memory_a_better_prompt_and_a_request_to_a_service_show_in
     );
     let put = rows.iter().find(|row| row["method"] == "PUT").unwrap();
     assert!(put["bytes_in"] == 5 && put["bytes_out"].as_i64() > Some(10), "{put}");
+    let breaker: Vec<&Value> =
+        rows.iter().filter(|row| row["server"] == "o").map(|row| &row["breaker"]).collect();
+    assert_eq!(breaker, ["closed", "closed", "closed", "open"]);
+    let prompts: Vec<Value> = rows
+        .iter()
+        .filter(|row| row["name"] == "/enhance")
+        .map(|row| json!([row["client"], row["enhanced"], row["cache"]]))
+        .collect();
+    let expected =
+        [json!([null, "yes", "miss"]), json!([null, "yes", "hit"]), json!(["private", "no", null])];
+    assert_eq!(prompts, expected);
+    let told = rows.iter().find(|row| row["enhanced"] == "no" && row["name"] == "echo").unwrap();
+    assert_eq!(told["client"], "private", "who speaks no MCP says its name in a header");
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::keys::new_key;
-use crate::support::{Gateway, Legacy, Modern, demo, eventually, wire};
+use crate::support::{Backend, Gateway, Legacy, Modern, demo, eventually, service, wire};
 
 /// A rate that gives nothing back while a test runs.
 const SLOW: &str = "1/d burst";
@@ -125,4 +125,24 @@ async fn ten_thousand_wrong_keys_are_limited_and_do_not_flood_the_log() {
     let logged =
         gateway.log().lines().filter(|line| line.contains("INFO") && line.contains("refused")).count();
     assert_eq!(logged, 20, "what is within the limit is in the log, and nothing more");
+}
+
+#[tokio::test]
+async fn a_service_has_a_limit_of_its_own() {
+    let ollama = Backend::ollama(0).await;
+    let config =
+        service("o", &ollama.url) + &format!("rate = \"{SLOW} 2\"\n") + &service("free", &ollama.url);
+    let gateway = Gateway::start(&config).await;
+    for _ in 0..2 {
+        assert_eq!(gateway.get("/services/o/api/version", &[]).await.status, 200);
+    }
+    let refused = gateway.get("/services/o/api/version", &[]).await;
+    assert_eq!(refused.status, 429, "{}", refused.text());
+    let seconds: f64 = refused.header("retry-after").expect("a header").parse().expect("seconds");
+    assert!(
+        seconds > 80_000.0 && refused.text().contains("services.o.rate is 1/d burst 2"),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(gateway.get("/services/free/api/version", &[]).await.status, 200);
 }

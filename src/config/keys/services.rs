@@ -66,5 +66,6 @@ pub(super) const ROWS: &[KeyDoc] = &[
         Value("5m"),
         "How long its addresses are remembered.",
     ),
+    key("services.*.rate", Rate, Value("none"), "Requests below /services/<name>/, by everybody together."),
     key("services.*.max_in_flight", SOME, Inherited, "The most requests to it at once."),
 ];

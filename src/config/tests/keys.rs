@@ -416,6 +416,7 @@ const ROWS: &[Row] = &[
     ("services.s.max_connections", "50", of_service!(max_connections), "50"),
     ("services.s.max_idle_connections", "0", of_service!(max_idle_connections), "0"),
     ("services.s.dns_ttl", "\"0s\"", of_service!(dns_ttl), "0ns"),
+    ("services.s.rate", "\"5/s\"", |config| show_rate(config.services[0].rate), "5/s"),
     ("services.s.max_in_flight", "5", of_service!(max_in_flight), "5"),
 ];
 

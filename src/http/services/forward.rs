@@ -13,7 +13,7 @@ use crate::base::{Error, ErrorKind, Principal};
 use crate::config::{Hints, ItemKind};
 use crate::protocol::skim;
 use crate::router::{InFlight, Visit, Work};
-use crate::supervisor::{Answer, BoxError, ServiceHandle};
+use crate::supervisor::{Answer, BoxError, BreakerState, ServiceHandle};
 use crate::telemetry::Outcome;
 
 use super::super::account::Account;
@@ -46,7 +46,8 @@ pub async fn forward(
     };
     let principal = &who.principal;
     let mut account = Box::new(Account::begin(front.router.activity(), principal, name, &request));
-    if let Err(wait) = front.limits.request(principal) {
+    let limits = &front.limits;
+    if let Err(wait) = limits.request(principal).and_then(|()| limits.call(service.name(), None)) {
         return Ok(refused(&mut account, &wait.into(), StatusCode::TOO_MANY_REQUESTS));
     }
     Ok(match exchange(front, &service, request, (principal, &mut account)).await {
@@ -57,6 +58,9 @@ pub async fn forward(
         Ok(Passed::Refused(error, status)) => refused(&mut account, &error, status),
         Err(error) => {
             debug!(service = %service.name(), %error, "refused");
+            if error.kind == ErrorKind::Unavailable && service.breaker() != BreakerState::Closed {
+                account.fused();
+            }
             refused(&mut account, &error, status_of(error.kind))
         }
     })
@@ -119,7 +123,7 @@ async fn exchange(
     }
     let (mut head, body) = sent.into_parts();
     to_client(&mut head.headers, service.config().url.uri(), &prefix);
-    account.answered(head.status);
+    account.answered(head.status, body.breaker());
     if body.is_end_stream() {
         account.ended();
     }

@@ -91,7 +91,7 @@ impl Body for Noted {
 pub struct Answer {
     body: Incoming,
     idle: Option<(Duration, Pin<Box<Sleep>>)>,
-    _pass: Pass,
+    pass: Pass,
 }
 
 /// An answer that did not come to its end.
@@ -111,7 +111,12 @@ pub enum Broken {
 impl Answer {
     pub(super) fn new(body: Incoming, idle: Option<Duration>, pass: Pass) -> Answer {
         let idle = idle.map(|limit| (limit, Box::pin(tokio::time::sleep(limit))));
-        Answer { body, idle, _pass: pass }
+        Answer { body, idle, pass }
+    }
+
+    /// How its breaker let the request through: `closed`, or `half_open` to try the service.
+    pub fn breaker(&self) -> &'static str {
+        self.pass.breaker()
     }
 }
 

@@ -112,7 +112,9 @@ impl ServiceHandle {
             Err(_) => self.place().await?,
         };
         let ticket = shared.fuse.admit(Instant::now())?;
-        Ok(Pass { shared: Arc::clone(shared), ticket: Some(ticket), _permit: permit })
+        let state = if ticket.probe { BreakerState::HalfOpen } else { BreakerState::Closed };
+        let breaker = state.as_str();
+        Ok(Pass { shared: Arc::clone(shared), ticket: Some(ticket), breaker, _permit: permit })
     }
 
     async fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
@@ -153,10 +155,16 @@ impl std::fmt::Debug for ServiceHandle {
 pub(super) struct Pass {
     shared: Arc<Shared>,
     ticket: Option<Ticket>,
+    breaker: &'static str,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Pass {
+    /// What the breaker was when it let the request through.
+    pub fn breaker(&self) -> &'static str {
+        self.breaker
+    }
+
     /// There was an answer.
     pub fn succeed(&mut self) {
         let shared = &self.shared;
