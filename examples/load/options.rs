@@ -127,7 +127,7 @@ impl Options {
 
     /// Whether any target lies behind a gateway that this tool starts.
     pub fn wants_gateway(&self) -> bool {
-        self.target.iter().any(|target| matches!(target, Target::Stdio | Target::Http))
+        self.target.iter().any(|target| matches!(target, Target::Stdio | Target::Http | Target::Service))
     }
 }
 
@@ -184,6 +184,8 @@ pub enum Target {
     Stdio,
     /// The gateway, calling the HTTP backend.
     Http,
+    /// The gateway, passing on to the HTTP backend as to a service that does not speak MCP.
+    Service,
     /// Every `--peer-url`.
     Peers,
 }

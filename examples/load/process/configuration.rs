@@ -10,11 +10,15 @@ use crate::options::{Era, Options};
 pub const STDIO_SERVER: &str = "bench-stdio";
 /// The server that is the HTTP backend.
 pub const HTTP_SERVER: &str = "bench-http";
+/// The service that is the HTTP backend.
+pub const SERVICE: &str = "bench-service";
+/// The path of the backend's endpoint, below the service's URL.
+pub const SERVICE_PATH: &str = "/mcp";
 
 /// What the limits leave above what the measurement opens: handshakes while it waits, warm-up, probes.
 const MARGIN: usize = 1_000;
 
-/// The configuration file: both servers, limits above what is opened, and what the command line sets.
+/// The configuration file: both servers and the service, limits above what is opened, and what the command line sets.
 pub fn configuration(
     options: &Options,
     folder: &Path,
@@ -43,6 +47,7 @@ pub fn configuration(
         ),
         ("max_streams", (options.streams + MARGIN).to_string()),
         ("max_in_flight", in_flight.to_string()),
+        ("max_service_connections", in_flight.to_string()),
     ];
     gateway.extend(options.workers.map(|workers| ("workers", workers.to_string())));
     let gateway = table("gateway", gateway, &options.gateway_set);
@@ -54,7 +59,15 @@ pub fn configuration(
     let stdio = table(&format!("servers.{STDIO_SERVER}"), stdio, &options.server_set);
     let http = vec![("url", serde_json::to_string(backend_url)?), ("max_in_flight", in_flight.to_string())];
     let http = table(&format!("servers.{HTTP_SERVER}"), http, &options.server_set);
-    Ok(format!("{gateway}\n{stdio}\n{http}\n{further}\n"))
+    let origin = backend_url.strip_suffix(SERVICE_PATH).unwrap_or(backend_url);
+    let service = vec![
+        ("url", serde_json::to_string(origin)?),
+        ("max_in_flight", in_flight.to_string()),
+        ("max_connections", in_flight.to_string()),
+        ("max_idle_connections", in_flight.to_string()),
+    ];
+    let service = table(&format!("services.{SERVICE}"), service, &[]);
+    Ok(format!("{gateway}\n{stdio}\n{http}\n{service}\n{further}\n"))
 }
 
 /// A TOML table in which the lines of the command line replace those with the same key.
@@ -100,6 +113,7 @@ mod tests {
         assert_eq!(document["gateway"]["workers"].as_integer(), Some(1));
         assert_eq!(document["gateway"]["a"].as_integer(), Some(1));
         assert_eq!(string("servers", HTTP_SERVER, "url").as_deref(), Some(url));
+        assert_eq!(string("services", SERVICE, "url").as_deref(), Some("http://127.0.0.1:9"));
         assert_eq!(string("servers", STDIO_SERVER, "b").as_deref(), Some("x"));
         let arguments = document["servers"][STDIO_SERVER]["args"].as_array().unwrap();
         assert_eq!(document["gateway"]["max_streams"].as_integer(), Some(10_000 + MARGIN as i64));

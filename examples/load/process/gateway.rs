@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::configuration::{HTTP_SERVER, STDIO_SERVER, configuration};
+use super::configuration::{HTTP_SERVER, SERVICE, SERVICE_PATH, STDIO_SERVER, configuration};
 use crate::client::{Connection, Url, listing, result_of};
 use crate::options::{Endpoint, Era, Options};
 
@@ -71,6 +71,11 @@ impl Gateway {
             Endpoint::Merged => (Url::loopback(self.port, "/mcp"), format!("{server}__")),
             Endpoint::Single => (Url::loopback(self.port, &format!("/mcp/{server}")), String::new()),
         }
+    }
+
+    /// The backend's MCP endpoint, as a path of the service.
+    pub fn service(&self) -> Url {
+        Url::loopback(self.port, &format!("/services/{SERVICE}{SERVICE_PATH}"))
     }
 
     /// Waits until it accepts connections.

@@ -81,6 +81,11 @@ impl Stage {
                     subjects.push(behind(&started, era, target, server, &backend));
                 }
             }
+            if options.target.contains(&Target::Service) {
+                let (url, prefix) = (started.service(), String::new());
+                let via = behind(&started, backend_era, Target::Service, HTTP_SERVER, &backend);
+                subjects.push(Subject { url, prefix, ..via });
+            }
             gateway = Some(started);
         }
         if options.target.contains(&Target::Peers) {
@@ -128,6 +133,7 @@ fn behind(gateway: &Gateway, era: Era, target: Target, server: &str, backend: &H
     let (url, prefix) = gateway.endpoint(server);
     let (name, backends) = match target {
         Target::Stdio => ("via stdio", stdio_backends()),
+        Target::Service => ("as a service", vec![backend.pid]),
         _ => ("via HTTP", vec![backend.pid]),
     };
     Subject {
