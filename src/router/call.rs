@@ -181,16 +181,15 @@ impl ClientCall {
     /// Gives questions that have not been asked yet, and may be another call's, to that.
     fn pass_on_questions(&mut self) {
         let Some(dialog) = &mut self.dialog else { return };
-        let link = &self.sent.admission.live.link;
-        if link.pools_questions() {
-            dialog.unasked().for_each(|inquiry| link.pass_on(inquiry));
+        let call = &self.sent.call;
+        if call.pools_questions() {
+            dialog.unasked().for_each(|inquiry| call.pass_on(inquiry));
         }
     }
 
     /// Whether a question that this call has carried may be of another that is in flight.
     pub fn may_leave_questions(&self) -> bool {
-        let link = &self.sent.admission.live.link;
-        link.pools_questions() && link.pending() > usize::from(self.sent.call.is_open())
+        self.sent.call.pools_questions() && self.sent.call.has_siblings()
     }
 
     /// When the call is looked at although nothing has come.
@@ -223,10 +222,10 @@ impl ClientCall {
 
     /// Moves the deadline if the call has rested on account of a question.
     fn has_rested(&mut self) -> bool {
-        let link = &self.sent.admission.live.link;
+        let call = &self.sent.call;
         let rested = self.dialog.as_ref().and_then(|dialog| dialog.rested());
         // Where nothing says whose a question is, it may be this call's though another carries it.
-        let may_rest = link.pools_questions() && link.open_questions() > 0;
+        let may_rest = call.pools_questions() && call.open_questions() > 0;
         let Some(since) = rested.or(may_rest.then(Instant::now)) else { return false };
         self.start_clock(since);
         Instant::now() < self.deadline

@@ -8,7 +8,7 @@ use crate::protocol::params::key;
 use crate::protocol::trace::{Trace, Unfit, is_trace_field};
 use crate::protocol::{Message, Params, Patch, Splice, method, skim, translate};
 use crate::supervisor::Live;
-use crate::upstream::{Link, Outgoing, own_info, own_meta};
+use crate::upstream::{Link, Outgoing, Party, own_info, own_meta};
 
 use super::request::Request;
 use super::resolve::Target;
@@ -84,7 +84,8 @@ pub(super) fn outgoing(request: &Request, target: &Target, live: &Live, round: &
     }
     let method = message.method_span().map(|span| message.slice(span)).unwrap_or_default();
     let name = target.name.clone().filter(|_| method::is_named(message.method()));
-    Outgoing { message: splice, method, name, headers: headers(request, target, live), client: true }
+    let party = request.session.map_or(Party::Somebody, |session| Party::Session(session.id));
+    Outgoing { message: splice, method, name, headers: headers(request, target, live), party }
 }
 
 /// The `Mcp-Param-*` headers for an HTTP server: those of the tool's own parameters, made from the body whoever the

@@ -11,6 +11,7 @@ use crate::base::{Era, Error, ErrorKind};
 use crate::protocol::{ClientCapabilities, Message, RawId, skim, write};
 
 use super::mailbox::Sender;
+use super::party::Party;
 
 /// Questions of one link that may be open at once. A server that asks more does not wait for answers.
 const MAX_OPEN: usize = 256;
@@ -39,7 +40,7 @@ pub(super) struct Inquiries(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
-    open: HashMap<RawId, CancellationToken>,
+    open: HashMap<RawId, (Party, CancellationToken)>,
     /// Those of an owned link that came while no call was in flight.
     early: VecDeque<Inquiry>,
     closed: bool,
@@ -49,6 +50,7 @@ struct Table {
 pub struct Inquiry {
     message: Message,
     id: RawId,
+    party: Party,
     link: Arc<dyn Answers>,
     book: Arc<Inquiries>,
     withdrawn: CancellationToken,
@@ -62,6 +64,7 @@ impl Inquiries {
         self: &Arc<Self>,
         message: Message,
         audience: Audience,
+        party: Party,
         link: Arc<dyn Answers>,
     ) -> Result<Inquiry, Error> {
         let refused = |text: &'static str| Err(Error::new(ErrorKind::InvalidRequest, text));
@@ -74,17 +77,17 @@ impl Inquiries {
         if table.open.contains_key(&id) {
             return refused("a question with this id is open already");
         }
-        table.open.insert(id.clone(), withdrawn.clone());
+        table.open.insert(id.clone(), (party, withdrawn.clone()));
         drop(table);
         let invited = audience.declared.allow(message.method(), message.params());
         let book = Arc::clone(self);
-        Ok(Inquiry { message, id, link, book, withdrawn, invited, answered: false })
+        Ok(Inquiry { message, id, party, link, book, withdrawn, invited, answered: false })
     }
 
     /// The server takes its question back (`notifications/cancelled`); false if none with this id is open.
     pub fn withdraw(&self, id: Bytes) -> bool {
         let open = RawId::new(id).and_then(|id| self.lock().open.remove(&id));
-        open.inspect(CancellationToken::cancel).is_some()
+        open.inspect(|(_, withdrawn)| withdrawn.cancel()).is_some()
     }
 
     /// Keeps a question for the client's next call. One that is too many is dropped, and so refused.
@@ -110,6 +113,11 @@ impl Inquiries {
     /// How many are open.
     pub fn count(&self) -> usize {
         self.lock().open.len()
+    }
+
+    /// How many are open to one client.
+    pub fn count_of(&self, party: Party) -> usize {
+        self.lock().open.values().filter(|(other, _)| party.is_one_client_with(*other)).count()
     }
 
     /// Ends it with its link: nothing is kept any more.
@@ -143,6 +151,11 @@ impl Inquiry {
             "" => "{}",
             params => params,
         }
+    }
+
+    /// Whose it is.
+    pub(super) fn party(&self) -> Party {
+        self.party
     }
 
     /// Whether the link's `initialize` declared what is asked for.
@@ -221,8 +234,8 @@ impl fmt::Debug for Inquiry {
 pub(super) fn unattributable() -> Error {
     Error::new(
         ErrorKind::InvalidRequest,
-        "nobody can tell whose question this is, because several clients share this connection and not exactly one call \
-         is in flight; set isolation = \"session\" for this server",
+        "nobody can tell whose question this is, because several clients share this connection and it may belong to a call \
+         of more than one of them, or of none; set isolation = \"session\" for this server",
     )
 }
 

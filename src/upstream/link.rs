@@ -14,6 +14,7 @@ use super::http::{Exchange, HttpLink};
 use super::inquiry::{Audience, Inquiry};
 use super::mailbox::{Event, Receiver};
 use super::outgoing::Outgoing;
+use super::party::Party;
 use super::signals::Signals;
 use super::stdio::StdioLink;
 
@@ -31,11 +32,12 @@ impl Link {
     pub fn call(&self, outgoing: &Outgoing) -> Result<Call, Fault> {
         match self {
             Link::Stdio(link) => {
-                let (number, receiver) = link.request(&outgoing.message, outgoing.client)?;
+                let (number, receiver) = link.request(&outgoing.message, outgoing.party)?;
                 Ok(Call(Inner::Stdio {
                     link: Arc::clone(link),
                     number,
                     receiver,
+                    party: outgoing.party,
                     open: true,
                     quiet: outgoing.is_quiet(),
                 }))
@@ -87,26 +89,6 @@ impl Link {
         }
     }
 
-    /// Whether a question may be any call's of the one client that owns the link: on pipes nothing says whose it is.
-    pub fn pools_questions(&self) -> bool {
-        matches!(self, Link::Stdio(link) if link.audience().owned)
-    }
-
-    /// Gives a question that came with a call that has ended to another of the same client.
-    pub fn pass_on(&self, inquiry: Inquiry) {
-        if let Link::Stdio(link) = self {
-            link.pass_on(inquiry);
-        }
-    }
-
-    /// Questions that are open on a child's pipes.
-    pub fn open_questions(&self) -> usize {
-        match self {
-            Link::Stdio(link) => link.open_questions(),
-            Link::Http(_) => 0,
-        }
-    }
-
     /// The board for list changes.
     pub fn signals(&self) -> &Arc<Signals> {
         match self {
@@ -143,7 +125,7 @@ pub fn own_request(method: &'static str, params: &str) -> Outgoing {
         method: Bytes::from_static(method.as_bytes()),
         name: None,
         headers: Vec::new(),
-        client: false,
+        party: Party::Gateway,
     }
 }
 
@@ -151,7 +133,7 @@ pub fn own_request(method: &'static str, params: &str) -> Outgoing {
 pub struct Call(Inner);
 
 enum Inner {
-    Stdio { link: Arc<StdioLink>, number: u64, receiver: Receiver, open: bool, quiet: bool },
+    Stdio { link: Arc<StdioLink>, number: u64, receiver: Receiver, party: Party, open: bool, quiet: bool },
     Http(Box<Exchange>),
 }
 
@@ -187,9 +169,33 @@ impl Call {
         }
     }
 
-    /// Whether it waits on a child's pipes for its last event.
-    pub fn is_open(&self) -> bool {
-        matches!(self.0, Inner::Stdio { open: true, .. })
+    /// Whether a question that comes with this call may be another's of the same client: on pipes nothing says for which
+    /// call it is.
+    pub fn pools_questions(&self) -> bool {
+        matches!(&self.0, Inner::Stdio { link, party, .. } if link.pools_questions(*party))
+    }
+
+    /// Gives a question that came with this call, which has ended, to another of the same client.
+    pub fn pass_on(&self, inquiry: Inquiry) {
+        if let Inner::Stdio { link, .. } = &self.0 {
+            link.pass_on(inquiry);
+        }
+    }
+
+    /// Questions that are open to the client of this call, on a child's pipes.
+    pub fn open_questions(&self) -> usize {
+        match &self.0 {
+            Inner::Stdio { link, party, .. } => link.open_questions(*party),
+            Inner::Http(_) => 0,
+        }
+    }
+
+    /// Whether other calls of the same client are in flight on a child's pipes.
+    pub fn has_siblings(&self) -> bool {
+        match &self.0 {
+            Inner::Stdio { link, party, open, .. } => link.in_flight_of(*party) > usize::from(*open),
+            Inner::Http(_) => false,
+        }
     }
 
     /// The session that an HTTP server gave with its answer.

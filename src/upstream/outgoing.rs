@@ -5,6 +5,8 @@ use http::{HeaderName, HeaderValue};
 
 use crate::protocol::{Splice, method};
 
+use super::party::Party;
+
 /// A request with its edits, and what a modern HTTP server wants to see of it in headers.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
@@ -16,8 +18,8 @@ pub struct Outgoing {
     pub name: Option<String>,
     /// `Mcp-Param-*` headers.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Whether a client waits for it, or the gateway itself.
-    pub client: bool,
+    /// Who waits for it.
+    pub party: Party,
 }
 
 impl Outgoing {
@@ -25,6 +27,6 @@ impl Outgoing {
     /// it nothing else may be said, and a server that does not answer a health check does not need another message.
     pub fn is_quiet(&self) -> bool {
         let quiet = [method::INITIALIZE, method::DISCOVER, method::PING];
-        !self.client && quiet.iter().any(|method| self.method == method.as_bytes())
+        self.party == Party::Gateway && quiet.iter().any(|method| self.method == method.as_bytes())
     }
 }

@@ -20,8 +20,9 @@ use crate::protocol::{Kind, Message, Params, Splice, id, method, params, write};
 use super::counts::Counts;
 use super::fault::Fault;
 use super::inquiry::{Answers, Audience, Inquiries, Inquiry, unattributable, uninvited};
-use super::mailbox::{self, Receiver};
+use super::mailbox::{self, Receiver, Sender};
 use super::outbox::{Outbox, Refused};
+use super::party::Party;
 use super::pending::Pending;
 use super::signals::{ListKind, Signals};
 use super::stderr::StderrTail;
@@ -93,10 +94,10 @@ impl StdioLink {
     }
 
     /// Sends a request. The reply, and what goes before it, comes through the returned receiver.
-    pub fn request(&self, message: &Splice, client: bool) -> Result<(u64, Receiver), Fault> {
+    pub fn request(&self, message: &Splice, party: Party) -> Result<(u64, Receiver), Fault> {
         let (sender, receiver) = mailbox::mailbox();
-        let asked = (client && self.audience.owned).then(|| sender.clone());
-        let number = self.pending.enter(sender, client)?;
+        let asked = (party.is_client() && self.audience.owned).then(|| sender.clone());
+        let number = self.pending.enter(sender, party)?;
         match self.outbox.send(message, number) {
             Ok(()) => {
                 asked.inspect(|call| self.inquiries.hand_over(call));
@@ -150,14 +151,24 @@ impl StdioLink {
     /// Gives a question that came with another call of the same client, which has ended, to one that is in flight. If
     /// there is none, nobody waits for what the server wants to know it for, and it is refused.
     pub fn pass_on(&self, inquiry: Inquiry) {
-        if let Some(call) = self.pending.last_client() {
+        if let Some(call) = self.pending.last_of(self.audience.owned, inquiry.party()) {
             call.ask(inquiry);
         }
     }
 
-    /// Questions that are open.
-    pub fn open_questions(&self) -> usize {
-        self.inquiries.count()
+    /// Whether a question to `party` may be any of its calls'.
+    pub fn pools_questions(&self, party: Party) -> bool {
+        self.audience.owned || party.is_one_client_with(party)
+    }
+
+    /// Questions that are open to the client of a call.
+    pub fn open_questions(&self, party: Party) -> usize {
+        if self.audience.owned { self.inquiries.count() } else { self.inquiries.count_of(party) }
+    }
+
+    /// Calls in flight of the client of a call.
+    pub fn in_flight_of(&self, party: Party) -> usize {
+        self.pending.in_flight_of(self.audience.owned, party)
     }
 
     /// Whom the link asks.
@@ -277,9 +288,9 @@ impl StdioLink {
             method::PROGRESS => {
                 number(read.progress_token.clone()).and_then(|number| self.pending.get(number))
             }
-            // A log line names no call. On a shared pipe it belongs to the only one in flight, or to nobody; on a link that
-            // one client owns it is that client's in any case.
-            method::LOG_MESSAGE => self.pending.party(self.audience.owned),
+            // A log line names no call. On a shared pipe it belongs to the only client with calls in flight, or to nobody;
+            // on a link that one client owns it is that client's in any case.
+            method::LOG_MESSAGE => self.stray(),
             method::RESOURCE_UPDATED => {
                 if let Some(uri) = params::string_at(&message, &read.uri) {
                     self.signals.resource_updated(uri.into_owned());
@@ -296,8 +307,8 @@ impl StdioLink {
                 if let Some(kind) = ListKind::of_notification(other) {
                     return self.signals.list_changed(kind);
                 }
-                // What nobody here knows is treated like a log line: the only call in flight may know it.
-                self.pending.party(self.audience.owned)
+                // What nobody here knows is treated like a log line: the only client with calls in flight may know it.
+                self.stray()
             }
         };
         let dropped = match party {
@@ -308,6 +319,11 @@ impl StdioLink {
             }
         };
         self.counts.dropped_notes.fetch_add(dropped, Ordering::Relaxed);
+    }
+
+    /// Whose a note is that names no call.
+    fn stray(&self) -> Option<Sender> {
+        self.pending.owner(self.audience.owned).map(|(_, call)| call)
     }
 
     /// A request of the server. Liveness is answered here; a question goes to the call that caused it, if that can be
@@ -329,19 +345,20 @@ impl StdioLink {
         let _ = self.outbox.send_text(&answer);
     }
 
-    /// Puts a question to the call that it belongs to. On a link that one client owns that is any call of the client,
-    /// now or next; on a shared one the only call in flight, provided that no other was given up unanswered.
+    /// Puts a question to the client that it belongs to. On a link that one client owns that is any call of the client,
+    /// now or next; on a shared one a call of the only client that it can belong to.
     fn ask(self: &Arc<Self>, message: Message) -> Result<(), Error> {
-        let party = self.pending.party(self.audience.owned);
+        let owner = self.pending.owner(self.audience.owned);
         let invited = self.audience.declared.allow(message.method(), message.params());
-        if party.is_none() && !(self.audience.owned && invited) {
+        if owner.is_none() && !(self.audience.owned && invited) {
             return Err(if invited { unattributable() } else { uninvited(message.method()) });
         }
         let link: Arc<dyn Answers> = Arc::clone(self) as Arc<dyn Answers>;
-        let inquiry = self.inquiries.open(message, self.audience, link)?;
-        match party {
+        let party = owner.as_ref().map_or(Party::Somebody, |(party, _)| *party);
+        let inquiry = self.inquiries.open(message, self.audience, party, link)?;
+        match owner {
             // One that was not invited is refused there, and the call remembers it.
-            Some(call) => call.ask(inquiry),
+            Some((_, call)) => call.ask(inquiry),
             None => self.inquiries.keep(inquiry),
         }
         Ok(())
@@ -418,8 +435,8 @@ mod tests {
     #[tokio::test]
     async fn replies_reach_their_calls_in_any_order_and_noise_harms_none() {
         let mut far = connect();
-        let (first, mut one) = far.link.request(&call(), true).unwrap();
-        let (second, mut two) = far.link.request(&call(), true).unwrap();
+        let (first, mut one) = far.link.request(&call(), Party::Somebody).unwrap();
+        let (second, mut two) = far.link.request(&call(), Party::Somebody).unwrap();
         assert_eq!(far.next().await.id_bytes(), Some(first.to_string().as_bytes()));
         far.say("Server ready!").await;
         far.say(&format!(r#"{{"jsonrpc":"2.0","id":{second},"result":"two"}}"#)).await;
@@ -436,7 +453,7 @@ mod tests {
     #[tokio::test]
     async fn a_question_with_the_number_of_a_call_does_not_answer_it() {
         let mut far = connect();
-        let (number, mut receiver) = far.link.request(&call(), true).unwrap();
+        let (number, mut receiver) = far.link.request(&call(), Party::Somebody).unwrap();
         far.next().await;
         far.say(&format!(r#"{{"jsonrpc":"2.0","id":{number},"method":"sampling/createMessage"}}"#)).await;
         // It is told as what it is, and refused when nobody answers it.
@@ -456,11 +473,11 @@ mod tests {
     #[tokio::test]
     async fn progress_finds_its_call_by_token_and_a_log_line_only_when_one_call_is_in_flight() {
         let mut far = connect();
-        let (_, mut one) = far.link.request(&call(), true).unwrap();
+        let (_, mut one) = far.link.request(&call(), Party::Somebody).unwrap();
         let log = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":1}}"#;
         far.say(log).await;
         assert!(matches!(next(&mut one).await, Event::Note(note) if note.method() == method::LOG_MESSAGE));
-        let (second, mut two) = far.link.request(&call(), true).unwrap();
+        let (second, mut two) = far.link.request(&call(), Party::Somebody).unwrap();
         far.say(log).await;
         far.say(&format!(
             r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{second},"progress":1}}}}"#
@@ -473,7 +490,7 @@ mod tests {
     #[tokio::test]
     async fn an_abandoned_call_is_cancelled_at_the_server() {
         let mut far = connect();
-        let (number, _receiver) = far.link.request(&call(), true).unwrap();
+        let (number, _receiver) = far.link.request(&call(), Party::Somebody).unwrap();
         far.next().await;
         far.link.abandon(number, "test");
         let cancelled = far.next().await;

@@ -54,11 +54,17 @@ async fn question(open: &mut Open) -> Value {
 
 /// Calls a tool, repeats every question as its answer, and returns the reply and how often it was asked.
 async fn converse(client: &Legacy, id: u64, tool: &str, arguments: Value) -> (Value, usize) {
+    let (answer, asked) = conversation(client, id, tool, arguments).await;
+    (answer, asked.len())
+}
+
+/// The same with the questions.
+async fn conversation(client: &Legacy, id: u64, tool: &str, arguments: Value) -> (Value, Vec<Value>) {
     let mut open = client.post(call(id, tool, &arguments)).await;
     if open.header("content-type") == Some("application/json") {
-        return (open.whole().await.json(), 0);
+        return (open.whole().await.json(), Vec::new());
     }
-    let mut asked = 0;
+    let mut asked = Vec::new();
     loop {
         let message = open.message().await.expect("a reply");
         if message["method"].is_null() {
@@ -66,8 +72,8 @@ async fn converse(client: &Legacy, id: u64, tool: &str, arguments: Value) -> (Va
             return (message, asked);
         }
         if !message["id"].is_null() {
-            asked += 1;
             reply(client, &message, repeat(&message)).await;
+            asked.push(message["params"]["message"].clone());
         }
     }
 }
@@ -291,32 +297,35 @@ fn alive(pid: u64) -> bool {
     status.is_ok_and(|stat| !stat.contains(") Z "))
 }
 
-/// Many conversations of two clients that give everything the same number. Each answer must be the one for its own
-/// question; `refused` counts those that the gateway would not guess about.
-async fn interleave(gateway: &Gateway, calls: usize) -> (usize, usize) {
+/// Many conversations of clients that give everything the same number. Each answer must be the one for its own question,
+/// and each question the client's own: its call's where they are `told_apart`, and any of its calls' where they are not.
+/// `refused` counts those that the gateway would not guess about.
+async fn interleave(
+    gateway: &Gateway,
+    clients: &[&'static str],
+    calls: usize,
+    told_apart: bool,
+) -> (usize, usize) {
     let (mut tasks, mut answered, mut refused) = (JoinSet::new(), 0, 0);
-    for name in ["one", "two"] {
+    for &name in clients {
         let client = Legacy::able(gateway, "/mcp", everything()).await;
         for worker in 0..WORKERS {
             let client = client.clone();
             tasks.spawn(async move {
                 let mut tally = (0, 0);
-                for nth in 0..calls / WORKERS / 2 {
+                for nth in 0..calls / WORKERS {
                     let text = format!("{name}-{worker}-{nth}");
-                    let (answer, asked) = converse(&client, 1, "s__inquire", json!({ "text": text })).await;
+                    let (answer, asked) =
+                        conversation(&client, 1, "s__inquire", json!({ "text": text })).await;
                     let told = text_of(&answer);
-                    match asked {
-                        1 => {
-                            assert!(told.contains(&format!("\"{text}/1/1\"")), "{text} was told {told}");
-                            tally.0 += 1;
-                        }
-                        _ => {
-                            assert!(
-                                told.contains("isolation = ") && !told.contains("/1/1"),
-                                "{text}: {told}"
-                            );
-                            tally.1 += 1;
-                        }
+                    let own = |asked: &Value| asked.as_str().is_some_and(|asked| asked.starts_with(name));
+                    assert!(asked.iter().all(own), "{text} was asked {asked:?}");
+                    if told.contains(&format!("\"{text}/1/1\"")) {
+                        assert!(!told_apart || asked == [json!(format!("{text}/1/1"))], "{asked:?}");
+                        tally.0 += 1;
+                    } else {
+                        assert!(told.contains("isolation = ") && !told.contains("/1/1"), "{text}: {told}");
+                        tally.1 += 1;
                     }
                 }
                 tally
@@ -338,9 +347,9 @@ const CALLS: usize = 2_000;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_shared_pipe_no_question_crosses_and_what_cannot_be_attributed_is_refused() {
     let gateway = Gateway::start(&asking("s")).await;
-    let (answered, refused) = interleave(&gateway, CALLS).await;
+    let (answered, refused) = interleave(&gateway, &["one", "two"], CALLS / 2, false).await;
     assert_eq!(answered + refused, CALLS);
-    assert!(refused > 0, "with {WORKERS} calls at a time, most cannot be attributed");
+    assert!(refused > 0, "with {WORKERS} calls of two clients at a time, most cannot be attributed");
     let client = Legacy::able(&gateway, "/mcp", everything()).await;
     let (_, asked) = converse(&client, 1, "s__inquire", json!({})).await;
     assert_eq!(asked, 1, "a call that is alone is asked again");
@@ -350,7 +359,35 @@ async fn on_a_shared_pipe_no_question_crosses_and_what_cannot_be_attributed_is_r
 async fn over_http_every_question_is_its_own_calls() {
     let backend = Backend::start("scripted-server", &["--era", "legacy"]).await;
     let gateway = Gateway::start(&over_http("s", &backend.url)).await;
-    assert_eq!(interleave(&gateway, CALLS).await, (CALLS, 0));
+    assert_eq!(interleave(&gateway, &["one", "two"], CALLS / 2, true).await, (CALLS, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_shared_pipe_a_session_whose_calls_alone_are_in_flight_is_asked_for_each_of_them() {
+    let gateway = Gateway::start(&asking("s")).await;
+    assert_eq!(interleave(&gateway, &["one"], CALLS / 4, false).await, (CALLS / 4, 0));
+}
+
+#[tokio::test]
+async fn on_a_shared_pipe_a_call_that_was_given_up_keeps_questions_from_other_sessions_alone() {
+    let gateway = Gateway::start(&asking("s")).await;
+    let one = Legacy::able(&gateway, "/mcp", everything()).await;
+    let two = Legacy::able(&gateway, "/mcp", everything()).await;
+    assert_eq!(pid(&one).await, pid(&two).await, "who declares the same shares one child");
+    // It asks, and is given up while its question is open; a server that obeys never answers it.
+    let mut open = one.post(call(7, "s__inquire", &json!({ "text": "given up" }))).await;
+    assert_eq!(question(&mut open).await["params"]["message"], "given up/1/1");
+    one.notify("notifications/cancelled", json!({ "requestId": 7 })).await;
+    eventually("the server hears of it", || async {
+        (stats(&one, "s__stats").await["cancellations"] == 1).then_some(())
+    })
+    .await;
+    let (answer, asked) = conversation(&one, 1, "s__inquire", json!({ "text": "mine" })).await;
+    assert_eq!(asked, [json!("mine/1/1")], "whichever of its calls asks, it is this session that is meant");
+    assert!(text_of(&answer).contains("\"mine/1/1\""), "{answer}");
+    let (answer, asked) = conversation(&two, 1, "s__inquire", json!({ "text": "another's" })).await;
+    assert!(asked.is_empty(), "the call that was given up may ask: {asked:?}");
+    assert!(text_of(&answer).contains("isolation = "), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,13 +10,14 @@ use crate::protocol::{Message, write};
 
 use super::super::inquiry::{Answers, Inquiry, unattributable, uninvited};
 use super::super::mailbox::Sender;
+use super::super::party::Party;
 use super::link::HttpLink;
 
 impl HttpLink {
     /// Opens a question that came on the stream of a client's call, which is therefore that call's.
-    pub(super) fn inquire(self: &Arc<Self>, message: Message) -> Result<Inquiry, Error> {
+    pub(super) fn inquire(self: &Arc<Self>, message: Message, party: Party) -> Result<Inquiry, Error> {
         let link: Arc<dyn Answers> = Arc::clone(self) as Arc<dyn Answers>;
-        self.inquiries.open(message, self.options.audience, link)
+        self.inquiries.open(message, self.options.audience, party, link)
     }
 
     /// The server takes a question back.
@@ -31,20 +32,22 @@ impl HttpLink {
     }
 
     /// A question on the one stream of the oldest transport, which is like a pipe: on a shared link it is for the only
-    /// call in flight, provided that no other was given up unanswered.
+    /// client that has calls in flight, provided that no other has given one up unanswered.
     pub(super) fn inquire_in_common(self: &Arc<Self>, message: Message) {
-        self.inquire_of(message, self.pending.sole_client());
+        self.inquire_of(message, self.pending.owner(false));
     }
 
-    fn inquire_of(self: &Arc<Self>, message: Message, sole: Option<Sender>) {
+    fn inquire_of(self: &Arc<Self>, message: Message, sole: Option<(Party, Sender)>) {
         let Some(id) = message.id() else { return };
         let audience = self.options.audience;
         let invited = audience.declared.allow(message.method(), message.params());
-        let party = if audience.owned { self.pending.last_client() } else { sole };
-        let asked = match party {
-            Some(call) => self.inquire(message).map(|inquiry| call.ask(inquiry)),
+        let owner = if audience.owned { self.pending.owner(true) } else { sole };
+        let asked = match owner {
+            Some((party, call)) => self.inquire(message, party).map(|inquiry| call.ask(inquiry)),
             None if !invited => Err(uninvited(message.method())),
-            None if audience.owned => self.inquire(message).map(|inquiry| self.inquiries.keep(inquiry)),
+            None if audience.owned => {
+                self.inquire(message, Party::Somebody).map(|inquiry| self.inquiries.keep(inquiry))
+            }
             None => Err(unattributable()),
         };
         if let Err(error) = asked {

@@ -17,6 +17,7 @@ use crate::protocol::{Kind, Message, Params, header, id, method, params, sse, wr
 use super::super::fault::{Delivery, Fault};
 use super::super::mailbox::{Event, Receiver};
 use super::super::outgoing::Outgoing;
+use super::super::party::Party;
 use super::super::signals::{ListKind, Lost};
 use super::body::{Collected, Idle, Silent, is_stream};
 use super::link::HttpLink;
@@ -32,8 +33,8 @@ pub struct Exchange {
     /// What the server says to this call outside of its own stream.
     notes: Receiver,
     state: State,
-    /// Whether a client waits for it.
-    client: bool,
+    /// Who waits for it.
+    party: Party,
     /// Whether the server is told nothing when the answer is no longer wanted.
     quiet: bool,
     /// The session that the answer to `initialize` brought.
@@ -79,8 +80,8 @@ impl Exchange {
         let sending = Box::pin(async move { sender.deliver(message, &headers).await });
         let quiet = outgoing.is_quiet();
         let (state, resume) = (State::Sending(sending), Resume::default());
-        let client = outgoing.client;
-        Exchange { link, number, notes, state, client, quiet, session: None, resume }
+        let party = outgoing.party;
+        Exchange { link, number, notes, state, party, quiet, session: None, resume }
     }
 
     /// The session that the server gave, once the head of the response is here.
@@ -340,7 +341,7 @@ impl Exchange {
         let answer = if message.method() == method::PING {
             write::result(&id, b"{}")
         } else {
-            match self.client.then(|| self.link.inquire(message)) {
+            match self.party.is_client().then(|| self.link.inquire(message, self.party)) {
                 Some(Ok(inquiry)) => return Some(Event::Question(inquiry)),
                 Some(Err(error)) => write::error(Some(&id), &error, Era::Legacy),
                 None => {

@@ -98,18 +98,18 @@ impl HttpLink {
     /// Starts a request; the exchange sends when it is first polled.
     pub fn request(self: &Arc<Self>, outgoing: &Outgoing) -> Result<Exchange, Fault> {
         let (sender, notes) = mailbox();
-        if outgoing.client && self.options.audience.owned {
+        if outgoing.party.is_client() && self.options.audience.owned {
             self.inquiries.hand_over(&sender);
         }
-        let number = self.pending.enter(sender, outgoing.client)?;
+        let number = self.pending.enter(sender, outgoing.party)?;
         Ok(Exchange::new(Arc::clone(self), outgoing, number, notes))
     }
 
-    /// A notification that names no call and came on no call's stream: it belongs to the only call in flight, or to
-    /// nobody; on a link that one client owns, to that client's last call.
+    /// A notification that names no call and came on no call's stream: it belongs to the only client with a call in flight,
+    /// or to nobody; on a link that one client owns, to that client's last call.
     pub(super) fn stray(&self, note: Message) {
-        match self.pending.party(self.options.audience.owned) {
-            Some(call) => {
+        match self.pending.owner(self.options.audience.owned) {
+            Some((_, call)) => {
                 call.note(note);
             }
             None => debug!(server = %self.options.name, method = note.method(), "a note without a party"),
