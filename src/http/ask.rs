@@ -7,23 +7,38 @@ use bytes::Bytes;
 use crate::base::{Error, ErrorKind};
 use crate::protocol::{Kind, Message, Params, Splice, method, skim, write};
 use crate::router::Asking;
-use crate::session::{Heard, Session};
+use crate::session::{Asked, Heard, Session};
 
 use super::outlet::Outlet;
 
 /// Puts a question on the stream of the call that caused it and brings back what the client says to it: its answer or
 /// its error, and what it reports of its progress. A question that the server takes back is taken back from the client.
-pub async fn put(asking: Box<Asking>, session: Arc<Session>, outlet: Outlet) {
-    let gone =
-        |what: &str| Error::new(ErrorKind::Cancelled, format!("the question was not answered: {what}"));
-    let Asking { inquiry, limit, .. } = &*asking;
-    let mut waiting = session.ask();
-    let (params, token) = with_our_token(inquiry.params(), waiting.number());
-    let request = write::request(waiting.number(), inquiry.method(), &params);
-    if outlet.ask(&request).is_err() {
-        return asking.inquiry.refuse(&gone("its client has gone"));
+/// It is on the stream when this returns, before the reply to a call that may end while another waits for the answer.
+pub fn put(
+    asking: Box<Asking>,
+    session: &Arc<Session>,
+    outlet: Outlet,
+) -> impl Future<Output = ()> + Send + use<> {
+    let waiting = session.ask();
+    let (params, token) = with_our_token(asking.inquiry.params(), waiting.number());
+    let request = write::request(waiting.number(), asking.inquiry.method(), &params);
+    let is_put = outlet.ask(&request).is_ok();
+    // Also one that is dropped before it has run takes its question back.
+    let open = is_put.then(|| Open { number: waiting.number(), outlet: Some(outlet) });
+    async move {
+        match open {
+            Some(open) => answered(asking, waiting, token, open).await,
+            None => asking.inquiry.refuse(&gone("its client has gone")),
+        }
     }
-    let mut open = Open { number: waiting.number(), outlet: Some(outlet) };
+}
+
+fn gone(what: &str) -> Error {
+    Error::new(ErrorKind::Cancelled, format!("the question was not answered: {what}"))
+}
+
+async fn answered(asking: Box<Asking>, mut waiting: Asked, token: Option<Bytes>, mut open: Open) {
+    let Asking { inquiry, limit, .. } = &*asking;
     let overdue = tokio::time::sleep(*limit);
     tokio::pin!(overdue);
     loop {

@@ -147,7 +147,7 @@ pub(super) async fn relay(
                 while asked.try_join_next().is_some() {}
                 // Without a session it is dropped, and so refused.
                 if let Some(ticket) = &ticket {
-                    asked.spawn(ask::put(asking, Arc::clone(ticket.session()), outlet.clone()));
+                    asked.spawn(ask::put(asking, ticket.session(), outlet.clone()));
                 }
             }
             Step::Park => {
