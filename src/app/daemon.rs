@@ -38,6 +38,7 @@ use super::live::Live;
 use super::pipes;
 use super::reload::Reloader;
 use super::stop::Stop;
+use super::tasknews;
 use super::watchdog;
 
 /// Connections that may be open beside those that hold a stream or a call: idle keep-alive ones.
@@ -279,6 +280,7 @@ fn build_front(
         },
     );
     tokio::spawn(router.clone().follow_updates(stop.asked.clone()));
+    tasknews::pass_on(&router, &hub, &stop.asked);
     let render = {
         let (router, sessions, hub, store) = (router.clone(), sessions.clone(), hub.clone(), store.clone());
         let services = services.clone();

@@ -15,6 +15,7 @@ mod orders;
 mod pipes;
 mod reload;
 mod stop;
+mod tasknews;
 mod watchdog;
 
 pub use banner::base_of;

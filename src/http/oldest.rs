@@ -228,7 +228,7 @@ async fn serve(
 /// From here on the client hears of changes, and may ask.
 fn settle(front: &Front, connection: &Connection, session: Arc<Session>) {
     let vantage = streams::vantage(&connection.endpoint, &streams::caller(&connection.principal, &session));
-    let changes = front.hub.attach(vantage, Arc::clone(session.watched()), connection.writer.clone());
+    let changes = front.hub.attach(vantage, &session, connection.writer.clone());
     let (hold, before) = (session.hold_stream(), lock(&connection.opened).take());
     if connection.writer.is_gone() || before.is_some() {
         // The stream has gone meanwhile, or another introduction was faster.

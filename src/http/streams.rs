@@ -111,7 +111,7 @@ fn own_stream(
     loop {
         let (stream, fresh) = streams.own();
         if fresh {
-            front.hub.adopt(vantage.clone(), Arc::clone(session.watched()), Arc::clone(&stream));
+            front.hub.adopt(vantage.clone(), session, Arc::clone(&stream));
         }
         // One that was let go at this very moment is followed by another.
         let Ok(reader) = stream.connect(None) else { continue };
@@ -193,23 +193,35 @@ async fn hear(front: &Front, request: &Request) -> Result<FrontResponse, Error> 
         resources: wants("resourcesListChanged"),
     };
     let watched = Arc::new(Watched::default());
-    let mut uris = BTreeSet::new();
-    if let Some(asked) = skim::field_text(filter, "resourceSubscriptions") {
-        // What is no list of strings subscribes to nothing, and the acknowledgement says so.
-        let _ = skim::each_element(asked, |span| {
-            uris.extend(skim::string(&asked[span]).map(Cow::into_owned));
-            Ok(())
-        });
-    }
-    for uri in uris {
+    for uri in strings(filter, "resourceSubscriptions") {
         // What cannot be subscribed to is missing in the acknowledgement.
         if let Ok(subscription) = front.router.subscribe_to(endpoint, &uri, (caller, &request.access)).await {
             watched.add(subscription)?;
         }
     }
+    for id in strings(filter, "taskIds") {
+        // So is what is no task of this client's, or one that nobody tells of.
+        if let Some(subscription) = front.router.follow_task(request, &id).await {
+            watched.follow(id, subscription)?;
+        }
+    }
+    // From here on it hears; what its servers say as soon as they are told is behind the acknowledgement.
+    let listening =
+        front.hub.listen(vantage(endpoint, caller), wants, Arc::clone(&watched), request.id.clone())?;
     watched.settled().await;
-    let listening = front.hub.listen(vantage(endpoint, caller), wants, watched, request.id.clone())?;
     Ok(reply::events(FrontBody::Changes(listening)))
+}
+
+/// The strings in a list of the filter. What is no list of strings subscribes to nothing, and the acknowledgement says so.
+fn strings(filter: &str, field: &str) -> BTreeSet<String> {
+    let mut strings = BTreeSet::new();
+    if let Some(asked) = skim::field_text(filter, field) {
+        let _ = skim::each_element(asked, |span| {
+            strings.extend(skim::string(&asked[span]).map(Cow::into_owned));
+            Ok(())
+        });
+    }
+    strings
 }
 
 /// `error.data` for a client that wants to hear of tasks and has not said that it knows them.

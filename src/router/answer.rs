@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::base::error::code;
 use crate::base::{Era, Error, ErrorKind, Level};
 use crate::protocol::{Kind, Message, Params, Splice, method, params, skim, translate};
+use crate::supervisor::TaskNote;
 use crate::telemetry::Outcome;
 
 use super::call::ClientCall;
@@ -13,6 +14,7 @@ use super::prepare;
 use super::question::{InputRequired, url_visits};
 use super::request::Reply;
 use super::state;
+use super::taskbook::Source;
 
 /// What becomes of a request.
 pub enum Answer {
@@ -71,7 +73,7 @@ impl ClientCall {
             self.tasks.seal_result(
                 &mut splice,
                 &self.request,
-                (self.target.server.name(), peer, more),
+                (Source::of(&self.target.server), peer, more),
                 reply,
             );
         }
@@ -166,6 +168,14 @@ impl ClientCall {
                     (_, wanted) => wanted,
                 };
                 if wanted.zip(level).is_some_and(|(wanted, level)| level < wanted) {
+                    return None;
+                }
+            }
+            method::TASK_STATUS | method::TASK_CHANGED => {
+                let from = Source::of(&self.target.server);
+                if !self.tasks.is_own(&self.request, from, note) {
+                    let (server, scope) = (from.server.clone(), from.scope);
+                    self.tasks.tell(TaskNote { server, scope, note: note.clone() });
                     return None;
                 }
             }

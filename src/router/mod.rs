@@ -30,7 +30,9 @@ mod rounds;
 mod sending;
 mod state;
 mod task;
+mod taskbook;
 mod tasklist;
+mod tasknews;
 mod wishes;
 
 pub use answer::Answer;
@@ -42,4 +44,5 @@ pub use limit::{Entry, Gate, InFlight, Recalled, Visit, Work};
 pub use question::Question;
 pub use request::{Endpoint, Reply, Request};
 pub use results::{Results, ResultsStatus};
+pub use taskbook::TaskNews;
 pub use wishes::Wishes;

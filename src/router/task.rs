@@ -3,28 +3,27 @@
 //! A server mints its ids for us; to it every client looks the same (2025-11-25, `basic/utilities/tasks`, "Security": an id
 //! must be bound to whoever asked). What a client holds says which server minted it and for whom, under a seal; the same
 //! task has the same sealed id each time, since a client compares them. Nothing is stored for that. Only
-//! `tasks/list`, where a server tells of everybody's tasks, needs to know whose they are.
+//! `tasks/list`, where a server tells of everybody's tasks, and what it says of a task beside all calls need to know whose
+//! they are (`taskbook`).
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use tokio::sync::broadcast;
 
-use crate::base::{Error, ErrorKind, FINGERPRINT, Principal, SealKey, ServerName, fingerprint};
+use crate::base::{Error, ErrorKind, FINGERPRINT, Principal, SealKey, ServerName};
 use crate::protocol::params::{self, key};
 use crate::protocol::{Message, Span, Splice, method, skim, translate};
 use crate::supervisor::ServerHandle;
 use crate::upstream::Peer;
 
 use super::request::Request;
+use super::taskbook::{Book, Holder, NEWS, Print, Source, TaskNews, print};
 
 /// Sets task ids apart from everything else that is sealed with the same key.
 const PURPOSE: &[u8] = b"trunkline task v1";
 /// And the cursors of a merged list.
 const CURSOR: &[u8] = b"trunkline task cursor v1";
-/// Tasks whose principal is remembered for `tasks/list`; those beyond are still found by their ids. A record is 64
-/// bytes.
-const MAX_REMEMBERED: usize = 100_000;
 
 /// Seals and opens ids. Cloning is cheap.
 #[derive(Clone)]
@@ -32,16 +31,8 @@ pub(super) struct Tasks(Arc<Inner>);
 
 struct Inner {
     key: SealKey,
-    owners: Mutex<Owners>,
-}
-
-type Print = [u8; FINGERPRINT];
-
-/// Whose the tasks are, by server and id.
-#[derive(Default)]
-struct Owners {
-    of: HashMap<Print, Print>,
-    order: VecDeque<Print>,
+    book: Mutex<Book>,
+    news: broadcast::Sender<TaskNews>,
 }
 
 /// A place in the lists of several servers.
@@ -68,12 +59,17 @@ impl More {
 
 impl Tasks {
     pub fn new(key: SealKey) -> Tasks {
-        Tasks(Arc::new(Inner { key, owners: Mutex::default() }))
+        Tasks(Arc::new(Inner { key, book: Mutex::default(), news: broadcast::Sender::new(NEWS) }))
     }
 
     /// The id under which a client knows the task `id` of `server`.
     pub fn seal(&self, principal: &Principal, server: &ServerName, id: &str) -> String {
-        let payload = [&print(principal)[..], server.as_str().as_bytes(), b"\0", id.as_bytes()].concat();
+        self.seal_for(&print(principal), server, id)
+    }
+
+    /// The same for the principal that `holder` stands for.
+    pub(super) fn seal_for(&self, holder: &Print, server: &ServerName, id: &str) -> String {
+        let payload = [&holder[..], server.as_str().as_bytes(), b"\0", id.as_bytes()].concat();
         self.0.key.seal_alike(PURPOSE, &payload)
     }
 
@@ -110,7 +106,7 @@ impl Tasks {
         &self,
         splice: &mut Splice,
         request: &Request,
-        (server, peer, more): (&ServerName, &Peer, Option<&More>),
+        (from, peer, more): (Source<'_>, &Peer, Option<&More>),
         reply: &Message,
     ) {
         let Some(at) = reply.payload_span().filter(|_| peer.has_tasks()) else { return };
@@ -119,17 +115,17 @@ impl Tasks {
         let owner = &request.principal;
         if request.message.method() == method::TASKS_LIST {
             if let Some(more) = more {
-                self.seal_next(splice, owner, (server, more), (text, at.clone()));
+                self.seal_next(splice, owner, (from.server, more), (text, at.clone()));
             }
-            return self.seal_list(splice, owner, server, at, result);
+            return self.seal_list(splice, owner, from, at, result);
         }
         if memchr::memmem::find(result.as_bytes(), b"\"taskId\"").is_none() {
             return;
         }
         for span in ids_of_result(request, result) {
             let Some(id) = skim::string(&result[span.clone()]) else { continue };
-            self.remember(owner, server, &id);
-            let sealed = skim::quote(&self.seal(owner, server, &id));
+            self.remember(request, from, &id, !method::names_task(request.message.method()));
+            let sealed = skim::quote(&self.seal(owner, from.server, &id));
             splice.replace(at.start + span.start..at.start + span.end, sealed);
         }
     }
@@ -149,8 +145,8 @@ impl Tasks {
             return;
         }
         let about = matches!(note.method(), method::TASK_STATUS | method::TASK_CHANGED);
-        let own = about.then(|| skim::field(object, "taskId")).flatten();
-        for span in own.into_iter().chain(related(object)) {
+        let spans = if about { ids_of_note(object) } else { related(object).into_iter().collect() };
+        for span in spans {
             let Some(id) = skim::string(&object[span.clone()]) else { continue };
             let sealed = skim::quote(&self.seal(owner, server, &id));
             splice.replace(at.start + span.start..at.start + span.end, sealed);
@@ -158,7 +154,7 @@ impl Tasks {
     }
 
     /// A list shows the tasks of its principal and no others.
-    fn seal_list(&self, splice: &mut Splice, owner: &Principal, server: &ServerName, at: Span, result: &str) {
+    fn seal_list(&self, splice: &mut Splice, owner: &Principal, from: Source<'_>, at: Span, result: &str) {
         let Some(tasks) = skim::field(result, "tasks") else { return };
         let mut shown: Vec<Bytes> = Vec::new();
         let list = &result[tasks.clone()];
@@ -170,9 +166,9 @@ impl Tasks {
             else {
                 return Ok(());
             };
-            if self.is_owner(owner, server, &id) {
+            if self.is_owner(owner, from, &id) {
                 let mut entry = Splice::new(Bytes::copy_from_slice(task.as_bytes()));
-                entry.replace(place, skim::quote(&self.seal(owner, server, &id)));
+                entry.replace(place, skim::quote(&self.seal(owner, from.server, &id)));
                 shown.push(entry.to_bytes(0));
             }
             Ok(())
@@ -202,22 +198,24 @@ impl Tasks {
         }
     }
 
-    fn remember(&self, owner: &Principal, server: &ServerName, id: &str) {
-        let task = print_of(server, id);
-        let mut owners = self.0.owners.lock().unwrap_or_else(PoisonError::into_inner);
-        if owners.of.insert(task, print(owner)).is_none() {
-            owners.order.push_back(task);
-        }
-        if owners.order.len() > MAX_REMEMBERED
-            && let Some(oldest) = owners.order.pop_front()
-        {
-            owners.of.remove(&oldest);
-        }
+    /// Notes who holds a task that an answer names, and tells them what has been said of it before.
+    pub(super) fn remember(&self, request: &Request, from: Source<'_>, id: &str, made: bool) {
+        let session = request.session.map(|session| session.id);
+        let holder = Holder { principal: print(&request.principal), session };
+        let said = self.book().remember(from.task(id), holder, made);
+        said.iter().for_each(|said| self.send(said, id, holder));
     }
 
-    fn is_owner(&self, owner: &Principal, server: &ServerName, id: &str) -> bool {
-        let owners = self.0.owners.lock().unwrap_or_else(PoisonError::into_inner);
-        owners.of.get(&print_of(server, id)) == Some(&print(owner))
+    fn is_owner(&self, owner: &Principal, from: Source<'_>, id: &str) -> bool {
+        self.book().holder(from.task(id)).is_some_and(|holder| holder.principal == print(owner))
+    }
+
+    pub(super) fn book(&self) -> MutexGuard<'_, Book> {
+        self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn news(&self) -> &broadcast::Sender<TaskNews> {
+        &self.0.news
     }
 }
 
@@ -267,12 +265,15 @@ fn related(object: &str) -> Option<Span> {
     Some(task.start + id.start..task.start + id.end)
 }
 
-fn print(principal: &Principal) -> Print {
-    fingerprint(principal.as_str().as_bytes())
-}
-
-fn print_of(server: &ServerName, id: &str) -> Print {
-    fingerprint(format!("{server}\0{id}").as_bytes())
+/// The places of ids in the parameters of a notification about a task, which shows what `tasks/get` would.
+pub(super) fn ids_of_note(params: &str) -> Vec<Span> {
+    let mut places: Vec<Span> = skim::field(params, "taskId").into_iter().chain(related(params)).collect();
+    if let Some(result) = skim::field(params, "result")
+        && let Some(place) = related(&params[result.clone()])
+    {
+        places.push(result.start + place.start..result.start + place.end);
+    }
+    places
 }
 
 #[cfg(test)]
@@ -316,17 +317,5 @@ mod tests {
             assert_eq!(tasks.open_cursor(&bob, &sealed), None);
             assert_eq!(tasks.open(&ada, &sealed), None, "a cursor is no id");
         }
-    }
-
-    #[test]
-    fn what_is_remembered_is_bounded() {
-        let tasks = Tasks::new(SealKey::random());
-        let (ada, s) = (Principal::named("key:ada"), server("s"));
-        (0..=MAX_REMEMBERED).for_each(|n| tasks.remember(&ada, &s, &n.to_string()));
-        tasks.remember(&ada, &s, "5");
-        assert!(!tasks.is_owner(&ada, &s, "0") && tasks.is_owner(&ada, &s, "5"));
-        assert!(!tasks.is_owner(&Principal::anonymous(), &s, "5"));
-        let owners = tasks.0.owners.lock().unwrap();
-        assert!(owners.of.len() <= MAX_REMEMBERED && owners.order.len() <= MAX_REMEMBERED);
     }
 }

@@ -11,36 +11,24 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::base::{Error, ErrorKind, ServerName};
+use crate::base::{Error, ErrorKind, FINGERPRINT, ServerName};
 use crate::catalog::{CatalogHandle, Changed};
-use crate::protocol::params::key;
 use crate::protocol::{RawId, method, skim, sse, write};
 use crate::supervisor::{Fleet, LinkKey, OwnChange, Updated};
 use crate::upstream::ListKind;
 
+use super::notices::{Wants, acknowledgement, subscription_meta, under};
 use super::queue::{self, Reader, Writer};
 use super::resumable::Stream;
+use super::sessions::Session;
 use super::watched::Watched;
 
 /// A silent stream gets a comment this often: proxies and browsers close a connection that is silent for half a
 /// minute or a minute.
 pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
 
-/// Which changes a listener wants to hear of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wants {
-    /// Of tools.
-    pub tools: bool,
-    /// Of prompts.
-    pub prompts: bool,
-    /// Of resources and templates.
-    pub resources: bool,
-}
-
-impl Wants {
-    /// All of them, as every legacy client does.
-    pub const ALL: Wants = Wants { tools: true, prompts: true, resources: true };
-}
+/// A session, by the fingerprint of its id.
+type SessionId = [u8; FINGERPRINT];
 
 /// Where a listener stands: whose changes are news there.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +45,8 @@ pub(super) struct Listener {
     pub wants: Wants,
     /// The id of the listen request, which a modern client finds in every notification.
     pub subscription: Option<RawId>,
+    /// The legacy session whose stream it is.
+    pub session: Option<SessionId>,
     pub watched: Arc<Watched>,
     pub line: Line,
 }
@@ -140,23 +130,22 @@ impl Hub {
         let place = self.place()?;
         let (writer, reader) = queue::queue();
         // The reader is in our hands, so the queue cannot be gone.
-        let _ = writer.push(acknowledgement(&subscription, wants, &watched.uris()));
+        let _ = writer.push(acknowledgement(&subscription, wants, &watched));
         let line = Line::Once(writer);
-        let key = self.enter(Listener { vantage, wants, subscription: Some(subscription), watched, line });
+        let (subscription, session) = (Some(subscription), None);
+        let key = self.enter(Listener { vantage, wants, subscription, session, watched, line });
         Ok(Listening { reader, key, place })
     }
 
     /// Lets a legacy session's own stream hear of everything at an endpoint, until nobody has been connected to it for as
     /// long as things are kept.
-    pub fn adopt(&self, vantage: Vantage, watched: Arc<Watched>, stream: Arc<Stream>) {
-        let line = Line::Lasting(stream);
-        self.enter(Listener { vantage, wants: Wants::ALL, subscription: None, watched, line });
+    pub fn adopt(&self, vantage: Vantage, session: &Session, stream: Arc<Stream>) {
+        self.enter(Listener::of_session(vantage, session, Line::Lasting(stream)));
     }
 
     /// Lets a stream that serves other ends too hear of everything at an endpoint, in the way of a legacy client.
-    pub fn attach(&self, vantage: Vantage, watched: Arc<Watched>, writer: Writer) -> Attached {
-        let line = Line::Once(writer);
-        let key = self.enter(Listener { vantage, wants: Wants::ALL, subscription: None, watched, line });
+    pub fn attach(&self, vantage: Vantage, session: &Session, writer: Writer) -> Attached {
+        let key = self.enter(Listener::of_session(vantage, session, Line::Once(writer)));
         Attached { key, hub: self.clone() }
     }
 
@@ -263,6 +252,20 @@ impl Hub {
         }
     }
 
+    /// Tells the holder of a task what its server has said of it: the session in which the task was made, or the modern
+    /// client that follows it. `id` is the holder's own, and `note` the notification with it.
+    pub fn task(&self, id: &str, session: Option<SessionId>, note: &Bytes) {
+        for listener in self.lock().values() {
+            match &listener.subscription {
+                Some(subscription) if listener.watched.follows(id) => {
+                    listener.line.say(&under(subscription, note));
+                }
+                None if session.is_some() && listener.session == session => listener.line.say(note),
+                _ => {}
+            }
+        }
+    }
+
     /// Keeps silent streams open, lets clients that poll go, and lets go of streams to which nobody came back.
     fn keep_alive(&self) {
         self.lock().retain(|_, listener| match &listener.line {
@@ -297,6 +300,13 @@ impl Hub {
 }
 
 impl Listener {
+    /// A legacy session's own stream, which hears of everything.
+    fn of_session(vantage: Vantage, session: &Session, line: Line) -> Listener {
+        let watched = Arc::clone(session.watched());
+        let session = Some(session.key().0);
+        Listener { vantage, wants: Wants::ALL, subscription: None, session, watched, line }
+    }
+
     /// Ends the stream for good.
     pub fn end(&self) {
         match &self.line {
@@ -342,26 +352,4 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.0.0.open.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-fn subscription_meta(id: &RawId) -> String {
-    format!(r#""_meta":{{"{}":{}}}"#, key::SUBSCRIPTION_ID, String::from_utf8_lossy(id.as_bytes()))
-}
-
-fn acknowledgement(id: &RawId, wants: Wants, uris: &[String]) -> Bytes {
-    let mut accepted: Vec<String> = [
-        (wants.tools, r#""toolsListChanged":true"#),
-        (wants.prompts, r#""promptsListChanged":true"#),
-        (wants.resources, r#""resourcesListChanged":true"#),
-    ]
-    .into_iter()
-    .filter(|(wanted, _)| *wanted)
-    .map(|(_, field)| field.to_owned())
-    .collect();
-    if !uris.is_empty() {
-        let uris: Vec<String> = uris.iter().map(|uri| skim::quote(uri)).collect();
-        accepted.push(format!(r#""resourceSubscriptions":[{}]"#, uris.join(",")));
-    }
-    let params = format!(r#"{{{},"notifications":{{{}}}}}"#, subscription_meta(id), accepted.join(","));
-    sse::event(None, &[&write::notification(method::ACKNOWLEDGED, Some(&params))])
 }

@@ -9,6 +9,7 @@ mod event_id;
 mod facts;
 mod hub;
 mod keep;
+mod notices;
 mod overview;
 mod queue;
 mod resumable;
@@ -17,8 +18,9 @@ mod watched;
 
 pub use event_id::{OWN_STREAM, Position};
 pub use facts::Facts;
-pub use hub::{Attached, Hub, KEEP_ALIVE_EVERY, Listening, Place, Vantage, Wants};
+pub use hub::{Attached, Hub, KEEP_ALIVE_EVERY, Listening, Place, Vantage};
 pub use keep::Keep;
+pub use notices::Wants;
 pub use overview::{OpenStream, SessionFacts};
 pub use queue::{Gone, Reader, Writer, queue};
 pub use resumable::{Home, Retired, Stream};

@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::base::{Era, Principal, ServerName, Version, short_hex};
 
-use super::hub::{Hub, Wants};
+use super::hub::Hub;
+use super::notices::Wants;
 use super::sessions::{Session, Sessions};
 
 /// Bytes of the hash that stands for a session's id: enough to tell ten thousand of them apart.

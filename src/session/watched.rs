@@ -1,4 +1,4 @@
-//! The resources that one client wants to hear of.
+//! The resources and tasks that one client wants to hear of.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,27 +17,43 @@ const SETTLE: Duration = Duration::from_secs(2);
 
 /// A client's subscriptions, by URI. Dropping them takes the wishes back.
 #[derive(Debug, Default)]
-pub struct Watched(Mutex<BTreeMap<String, Subscription>>);
+pub struct Watched {
+    resources: Mutex<BTreeMap<String, Subscription>>,
+    /// By the ids that the client knows.
+    tasks: Mutex<BTreeMap<String, Subscription>>,
+}
 
 impl Watched {
     /// Adds a subscription; one that is there already is replaced.
     pub fn add(&self, subscription: Subscription) -> Result<(), Error> {
-        if subscription.uri().len() > MAX_URI {
+        if subscription.name().len() > MAX_URI {
             let text = format!("a resource to subscribe to may have a URI of {MAX_URI} bytes at most");
             return Err(Error::new(ErrorKind::InvalidParams, text));
         }
         let mut all = self.lock();
-        if all.len() >= MAX_SUBSCRIPTIONS && !all.contains_key(subscription.uri()) {
+        if all.len() >= MAX_SUBSCRIPTIONS && !all.contains_key(subscription.name()) {
             let text = format!("a client may subscribe to {MAX_SUBSCRIPTIONS} resources at most");
             return Err(Error::new(ErrorKind::Overloaded, text));
         }
-        all.insert(subscription.uri().to_owned(), subscription);
+        all.insert(subscription.name().to_owned(), subscription);
+        Ok(())
+    }
+
+    /// Adds a task, under the id that the client knows.
+    pub fn follow(&self, id: String, subscription: Subscription) -> Result<(), Error> {
+        let mut all = self.lock_tasks();
+        if all.len() >= MAX_SUBSCRIPTIONS {
+            let text = format!("a client may follow {MAX_SUBSCRIPTIONS} tasks at most");
+            return Err(Error::new(ErrorKind::Overloaded, text));
+        }
+        all.insert(id, subscription);
         Ok(())
     }
 
     /// Waits until the servers have been told, or a short while for those that are not up.
     pub async fn settled(&self) {
-        let waits: Vec<_> = self.lock().values().map(Subscription::settling).collect();
+        let mut waits: Vec<_> = self.lock().values().map(Subscription::settling).collect();
+        waits.extend(self.lock_tasks().values().map(Subscription::settling));
         let all = async {
             for wait in waits {
                 wait.await;
@@ -68,12 +84,26 @@ impl Watched {
         self.lock().keys().cloned().collect()
     }
 
+    /// The tasks.
+    pub fn tasks(&self) -> Vec<String> {
+        self.lock_tasks().keys().cloned().collect()
+    }
+
+    /// Whether the client follows this task.
+    pub fn follows(&self, id: &str) -> bool {
+        self.lock_tasks().contains_key(id)
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Subscription>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.resources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_tasks(&self) -> MutexGuard<'_, BTreeMap<String, Subscription>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,7 +14,8 @@ use crate::upstream::Fault;
 
 use super::breaker::{Breaker, BreakerState, Policy, Refused, Ticket};
 use super::event::{ServerChange, ServerEvent};
-use super::handle::{Live, Shared, retry_after};
+use super::handle::{Live, Shared};
+use super::hint::retry_after;
 
 /// Leave to make one call. Say how the call ended with [`Admission::succeed`], [`Admission::fail`] or
 /// [`Admission::time_out`]; one that is dropped without was withdrawn, and counts neither way.

@@ -21,6 +21,7 @@ use super::handle::{ServerHandle, Updated};
 use super::launch::{Surroundings, era_key};
 use super::pool::OwnChange;
 use super::snapshot::Offer;
+use super::tasknote::TaskNote;
 use super::yard::Yard;
 
 /// What a fleet is made from.
@@ -91,6 +92,7 @@ impl Fleet {
             resources,
             changes: watch::Sender::new(0),
             updates: broadcast::Sender::new(UPDATES),
+            task_notes: broadcast::Sender::new(UPDATES),
             own_changes: broadcast::Sender::new(UPDATES),
             events: broadcast::Sender::new(EVENTS),
             shutdown: CancellationToken::new(),
@@ -145,6 +147,11 @@ impl Fleet {
     /// Hears of every update of a subscribed resource from now on.
     pub fn updates(&self) -> broadcast::Receiver<Updated> {
         self.0.yard.updates.subscribe()
+    }
+
+    /// Hears of everything that servers say of tasks from now on.
+    pub fn task_notes(&self) -> broadcast::Receiver<TaskNote> {
+        self.0.yard.task_notes.subscribe()
     }
 
     /// Hears of every change of lists at links of the pools from now on.

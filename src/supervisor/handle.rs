@@ -17,10 +17,12 @@ use crate::upstream::{Audience, Link, Peer};
 
 use super::admission::{Admission, Fuse, Pulse};
 use super::breaker::BreakerState;
+use super::hint::{retry_after, seconds_until};
 use super::machine::{Next, State};
 use super::operator::Operated;
 use super::pool::{Membership, OwnChange, Pool, lost_link};
 use super::snapshot::Offer;
+use super::tasknote::TaskNote;
 use super::waiter::Waiter;
 use super::wishes::Wishes;
 
@@ -104,6 +106,8 @@ pub(super) struct Shared {
     pub wishes: Arc<Wishes>,
     /// Where their updates are announced.
     pub updates: broadcast::Sender<Updated>,
+    /// Where what it says of tasks is announced.
+    pub task_notes: broadcast::Sender<TaskNote>,
     /// Where changed lists of links of the pool are announced.
     pub own_changes: broadcast::Sender<OwnChange>,
     /// Bumped whenever an offer has changed, of any server.
@@ -378,17 +382,6 @@ impl ServerHandle {
         let text = format!("server '{}' is not available: it {reason}", self.name());
         Error::new(ErrorKind::Unavailable, text)
     }
-}
-
-/// `error.data` with the hint when to try again.
-pub(super) fn retry_after(seconds: u64) -> String {
-    format!(r#"{{"retry_after":{seconds}}}"#)
-}
-
-/// Whole seconds, at least one: who comes back sooner comes in vain.
-fn seconds_until(at: Instant) -> u64 {
-    let wait = at.saturating_duration_since(Instant::now());
-    wait.as_secs() + u64::from(wait.subsec_nanos() > 0 || wait.is_zero())
 }
 
 impl std::fmt::Debug for ServerHandle {

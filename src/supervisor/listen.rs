@@ -11,10 +11,11 @@ use crate::base::backoff::Backoff;
 use crate::base::{Era, Level, random};
 use crate::protocol::{Kind, Message, Params, method, params, skim};
 use crate::upstream::http::follow_events;
-use crate::upstream::{Call, Event, Link, ListKind, Peer, own_meta, own_request};
+use crate::upstream::{Call, Event, Link, ListKind, Peer, own_meta, own_meta_with_tasks, own_request};
 
 use super::handle::Shared;
 use super::subscriptions;
+use super::wishes::Topic;
 
 /// Waits between attempts to listen again after a stream has ended.
 const REOPEN: Backoff = Backoff { base: Duration::from_millis(500), cap: Duration::from_secs(60) };
@@ -67,9 +68,9 @@ async fn listen(link: &Link, peer: &Peer, shared: &Shared) {
     loop {
         // In this order: a wish that comes between the two is looked at again.
         changes.mark_unchanged();
-        let (mut uris, version) = shared.wishes.current();
-        uris.retain(|uri| !refused.contains(uri));
-        if filter(peer).is_empty() && uris.is_empty() {
+        let (mut topics, version) = shared.wishes.current();
+        topics.retain(|topic| !refused.contains(topic));
+        if filter(peer).is_empty() && topics.is_empty() {
             open = None;
             shared.wishes.told(version);
             if changes.changed().await.is_err() {
@@ -77,16 +78,16 @@ async fn listen(link: &Link, peer: &Peer, shared: &Shared) {
             }
             continue;
         }
-        match open_stream(link, &listen_params(peer, &uris)).await {
+        match open_stream(link, &listen_params(peer, &topics)).await {
             Opened::Acknowledged(call) => {
                 failures = 0;
                 open = Some(call);
-                accepted.clone_from(&uris);
+                accepted.clone_from(&topics);
                 shared.wishes.told(version);
             }
             Opened::Refused => {
                 shared.wishes.told(version);
-                let new: BTreeSet<String> = uris.difference(&accepted).cloned().collect();
+                let new: BTreeSet<Topic> = topics.difference(&accepted).cloned().collect();
                 if new.is_empty() && open.is_none() {
                     return;
                 }
@@ -99,7 +100,7 @@ async fn listen(link: &Link, peer: &Peer, shared: &Shared) {
             Opened::Failed => failures += 1,
         }
         let again = REOPEN.delay(failures, random::next_u64());
-        let behind = accepted != uris;
+        let behind = accepted != topics;
         let Some(call) = &mut open else {
             tokio::time::sleep(again).await;
             continue;
@@ -170,13 +171,18 @@ async fn hear(link: &Link, call: &mut Call) {
     }
 }
 
-fn listen_params(peer: &Peer, uris: &BTreeSet<String>) -> String {
+fn listen_params(peer: &Peer, topics: &BTreeSet<Topic>) -> String {
     let mut fields: Vec<String> = filter(peer).into_iter().map(str::to_owned).collect();
-    if !uris.is_empty() {
-        let uris: Vec<String> = uris.iter().map(|uri| skim::quote(uri)).collect();
-        fields.push(format!(r#""resourceSubscriptions":[{}]"#, uris.join(",")));
+    let (uris, tasks): (Vec<&Topic>, Vec<&Topic>) =
+        topics.iter().partition(|topic| matches!(topic, Topic::Resource(_)));
+    for (field, topics) in [("resourceSubscriptions", &uris), ("taskIds", &tasks)] {
+        if !topics.is_empty() {
+            let names: Vec<String> = topics.iter().map(|topic| skim::quote(topic.name())).collect();
+            fields.push(format!(r#""{field}":[{}]"#, names.join(",")));
+        }
     }
-    format!(r#"{{"notifications":{{{}}},"_meta":{{{}}}}}"#, fields.join(","), own_meta())
+    let meta = if tasks.is_empty() { own_meta() } else { own_meta_with_tasks() };
+    format!(r#"{{"notifications":{{{}}},"_meta":{{{meta}}}}}"#, fields.join(","))
 }
 
 /// The announcements that the server says it makes.
@@ -195,6 +201,8 @@ fn filter(peer: &Peer) -> Vec<&'static str> {
 fn announce(link: &Link, note: &Message) {
     if let Some(kind) = ListKind::of_notification(note.method()) {
         link.signals().list_changed(kind);
+    } else if note.method() == method::TASK_CHANGED {
+        link.signals().task(note.clone());
     } else if note.method() == method::RESOURCE_UPDATED
         && let Ok(read) = Params::read(note)
         && let Some(uri) = params::string_at(note, &read.uri)

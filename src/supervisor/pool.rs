@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::base::{Era, Error, ErrorKind, FINGERPRINT, Principal, ServerName};
+use crate::base::{Era, Error, ErrorKind, FINGERPRINT, Principal, ServerName, fingerprint};
 use crate::config::{Isolation, Links};
 use crate::protocol::ClientCapabilities;
 use crate::upstream::ListKind;
 
-use super::handle::{ServerHandle, retry_after};
+use super::handle::ServerHandle;
+use super::hint::retry_after;
 use super::wishes::Wishes;
 
 /// A session as the pool knows it.
@@ -56,6 +57,16 @@ impl LinkKey {
     /// Whether one client stands alone behind the link.
     pub fn is_owned(&self) -> bool {
         self.owner != LinkOwner::Everybody
+    }
+
+    /// What stands for the key where many are compared.
+    pub(super) fn print(&self) -> [u8; FINGERPRINT] {
+        let (kind, owner): (&[u8], &[u8]) = match &self.owner {
+            LinkOwner::Everybody => (b"everybody", b""),
+            LinkOwner::Session(id) => (b"session", id),
+            LinkOwner::Principal(principal) => (b"principal", principal.as_str().as_bytes()),
+        };
+        fingerprint(&[kind, b"\0", owner, b"\0", self.declared.to_json().as_bytes()].concat())
     }
 }
 

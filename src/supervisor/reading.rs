@@ -15,6 +15,7 @@ use super::handle::{Shared, Updated};
 use super::launch;
 use super::pool::OwnChange;
 use super::snapshot::{ListState, Offer};
+use super::tasknote::TaskNote;
 
 /// Lists of a server that does not announce changes are read again when they are used and older than this: often
 /// enough for a person who has just changed a server, rarely enough to cost it nothing.
@@ -106,6 +107,11 @@ pub(super) async fn keep_fresh(
                     let (server, wishes) = (shared.config.name.clone(), Arc::clone(&shared.wishes));
                     // Nobody may be listening any more, which is fine.
                     let _ = shared.updates.send(Updated { server, uri, wishes });
+                }
+                for note in happened.tasks {
+                    let server = shared.config.name.clone();
+                    let scope = shared.member.as_ref().map(|member| member.key.print());
+                    let _ = shared.task_notes.send(TaskNote { server, scope, note });
                 }
                 happened.changed
             }

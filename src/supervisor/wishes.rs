@@ -1,4 +1,4 @@
-//! Resources of one server that somebody wants to hear of, counted, so that the server is asked once for each.
+//! Resources and tasks of one server that somebody wants to hear of, counted, so that the server is asked once for each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -9,10 +9,28 @@ use tokio::sync::watch;
 /// A server that has not confirmed a subscription by then is subscribed to all the same, when it gets there.
 const SETTLE: Duration = Duration::from_secs(2);
 
+/// What somebody may want to hear of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Topic {
+    /// The resource of this URI.
+    Resource(String),
+    /// The task of this id.
+    Task(String),
+}
+
+impl Topic {
+    /// The URI, or the id.
+    pub fn name(&self) -> &str {
+        match self {
+            Topic::Resource(name) | Topic::Task(name) => name,
+        }
+    }
+}
+
 /// The wishes for one server.
 #[derive(Debug)]
 pub(super) struct Wishes {
-    wanted: Mutex<BTreeMap<String, usize>>,
+    wanted: Mutex<BTreeMap<Topic, usize>>,
     /// Grows with every change of the set.
     version: watch::Sender<u64>,
     /// The version that the server has been told.
@@ -27,7 +45,7 @@ impl Default for Wishes {
 
 impl Wishes {
     /// The set, and its version.
-    pub fn current(&self) -> (BTreeSet<String>, u64) {
+    pub fn current(&self) -> (BTreeSet<Topic>, u64) {
         let wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         (wanted.keys().cloned().collect(), *self.version.borrow())
     }
@@ -47,10 +65,10 @@ impl Wishes {
         self.applied.send_replace(version);
     }
 
-    /// One more wants to hear of `uri`.
-    pub fn add(&self, uri: &str) {
+    /// One more wants to hear of `topic`.
+    pub fn add(&self, topic: &Topic) {
         let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = wanted.entry(uri.to_owned()).or_default();
+        let count = wanted.entry(topic.clone()).or_default();
         *count += 1;
         if *count == 1 {
             self.version.send_modify(|version| *version += 1);
@@ -58,12 +76,12 @@ impl Wishes {
     }
 
     /// One less does.
-    pub fn remove(&self, uri: &str) {
+    pub fn remove(&self, topic: &Topic) {
         let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = wanted.get_mut(uri) {
+        if let Some(count) = wanted.get_mut(topic) {
             *count -= 1;
             if *count == 0 {
-                wanted.remove(uri);
+                wanted.remove(topic);
                 self.version.send_modify(|version| *version += 1);
             }
         }
@@ -84,12 +102,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_server_is_asked_once_for_what_many_want_and_told_when_the_last_has_gone() {
         let wishes = Wishes::default();
-        wishes.add("a");
-        wishes.add("a");
-        assert_eq!(wishes.current(), (BTreeSet::from(["a".to_owned()]), 1));
-        wishes.remove("a");
+        let a = Topic::Resource("a".to_owned());
+        wishes.add(&a);
+        wishes.add(&a);
+        assert_eq!(wishes.current(), (BTreeSet::from([a.clone()]), 1));
+        wishes.remove(&a);
         assert_eq!(wishes.current().1, 1, "one is left who wants it");
-        wishes.remove("a");
+        wishes.remove(&a);
         assert_eq!(wishes.current(), (BTreeSet::new(), 2));
         wishes.told(2);
         wishes.settled().await;

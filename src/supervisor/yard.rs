@@ -22,6 +22,7 @@ use super::operator::Operated;
 use super::owner::Owner;
 use super::pool::{LinkKey, Membership, OwnChange, Pool};
 use super::snapshot::Offer;
+use super::tasknote::TaskNote;
 use super::wishes::Wishes;
 
 /// What all servers of a fleet are made with.
@@ -31,6 +32,7 @@ pub(super) struct Yard {
     /// Bumped whenever an offer has changed, of any server, or one has come or gone.
     pub changes: watch::Sender<u64>,
     pub updates: broadcast::Sender<Updated>,
+    pub task_notes: broadcast::Sender<TaskNote>,
     pub own_changes: broadcast::Sender<OwnChange>,
     pub events: broadcast::Sender<ServerEvent>,
     pub shutdown: CancellationToken,
@@ -69,6 +71,7 @@ impl Yard {
             operated: Operated::after(before.map(|before| &before.operated), self.events.clone()),
             wishes: before.map(|before| Arc::clone(&before.wishes)).unwrap_or_default(),
             updates: self.updates.clone(),
+            task_notes: self.task_notes.clone(),
             own_changes: self.own_changes.clone(),
             changes: self.changes.clone(),
             joined: AtomicBool::new(false),
@@ -137,6 +140,7 @@ impl Model {
             operated: Operated::after(None, self.yard.events.clone()),
             wishes,
             updates: self.yard.updates.clone(),
+            task_notes: self.yard.task_notes.clone(),
             own_changes: self.yard.own_changes.clone(),
             changes: watch::Sender::new(0),
             joined: AtomicBool::new(false),

@@ -236,8 +236,17 @@ pub fn own_info() -> String {
 
 /// The fields of `_meta` that a modern request of our own carries.
 pub fn own_meta() -> String {
+    meta_that_declares("{}")
+}
+
+/// The same for requests about tasks, which only a client may make that says it knows them.
+pub fn own_meta_with_tasks() -> String {
+    meta_that_declares(r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#)
+}
+
+fn meta_that_declares(capabilities: &str) -> String {
     format!(
-        r#""{}":"{}","{}":{{}},"{}":{}"#,
+        r#""{}":"{}","{}":{capabilities},"{}":{}"#,
         key::PROTOCOL_VERSION,
         Version::LATEST_MODERN,
         key::CLIENT_CAPABILITIES,

@@ -24,7 +24,7 @@ mod stdio;
 
 pub use counts::Counts;
 pub use fault::{Delivery, Fault, ended_fault};
-pub use handshake::{Hint, handshake, own_info, own_meta};
+pub use handshake::{Hint, handshake, own_info, own_meta, own_meta_with_tasks};
 pub use inquiry::{Audience, Inquiry};
 pub use link::{Call, Link, own_request, result_of};
 pub use lists::{RawList, is_offered, read_list};

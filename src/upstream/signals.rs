@@ -1,11 +1,11 @@
 //! What a server says to nobody in particular, coalesced until the supervisor looks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::protocol::method;
+use crate::protocol::{Message, method};
 
 /// One of the lists that a server offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -69,6 +69,10 @@ impl ListKind {
 /// subscribers will see in the next update of the same resource.
 const MAX_UPDATED: usize = 1024;
 
+/// Notes about tasks kept until somebody looks. A server that floods with more loses the oldest, and no client may rely on
+/// any (2025-11-25, `basic/utilities/tasks`, "Task Status Notification").
+const MAX_TASK_NOTES: usize = 256;
+
 /// Why a link to a remote server is of no more use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lost {
@@ -95,6 +99,8 @@ pub struct Happened {
     pub changed: BTreeSet<ListKind>,
     /// Resources that the server says have changed.
     pub updated: BTreeSet<String>,
+    /// What the server says of tasks.
+    pub tasks: VecDeque<Message>,
     /// Why the link is of no more use, if it is not.
     pub lost: Option<Lost>,
 }
@@ -128,6 +134,17 @@ impl Signals {
         self.notify.notify_one();
     }
 
+    /// Keeps what the server says of a task, whoever's that is.
+    pub fn task(&self, note: Message) {
+        let mut happened = self.happened.lock().unwrap_or_else(PoisonError::into_inner);
+        if happened.tasks.len() >= MAX_TASK_NOTES {
+            happened.tasks.pop_front();
+        }
+        happened.tasks.push_back(note);
+        drop(happened);
+        self.notify.notify_one();
+    }
+
     /// Notes that the link is of no more use. The first reason counts.
     pub fn lost(&self, lost: Lost) {
         let mut happened = self.happened.lock().unwrap_or_else(PoisonError::into_inner);
@@ -140,7 +157,8 @@ impl Signals {
     pub async fn wait(&self) -> Happened {
         loop {
             let happened = std::mem::take(&mut *self.happened.lock().unwrap_or_else(PoisonError::into_inner));
-            if !happened.changed.is_empty() || !happened.updated.is_empty() || happened.lost.is_some() {
+            let Happened { changed, updated, tasks, lost } = &happened;
+            if !changed.is_empty() || !updated.is_empty() || !tasks.is_empty() || lost.is_some() {
                 return happened;
             }
             self.notify.notified().await;

@@ -297,6 +297,8 @@ impl StdioLink {
                 }
                 return;
             }
+            // A task outlives its call; whose it is, its id says.
+            method::TASK_STATUS => return self.signals.task(message),
             method::CANCELLED => {
                 if let Some(id) = read.request_id {
                     self.inquiries.withdraw(message.slice(id));

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::stub::{Seen, Stub};
-use crate::support::{Gateway, Legacy, Modern, code_of, conformance, eventually, over_http};
+use crate::support::{Gateway, Legacy, Modern, code_of, conformance, eventually, over_http, shell};
 
 /// What a client of the extension adds to every request.
 fn declared(mut params: Value) -> Value {
@@ -146,6 +146,110 @@ async fn tasks_of_the_core_are_routed_by_their_ids_and_listed_to_their_owner_alo
     );
     let modern = Modern::new(&gateway, "/mcp/b").request("tasks/list", json!({})).await;
     assert_eq!((modern.status, code_of(&modern.json())), (404, -32601));
+}
+
+/// A legacy server on a pipe that makes one task and, with every other call, says that it is done.
+fn piped(name: &str) -> String {
+    let tasks = r#""tools":{},"tasks":{"list":{},"requests":{"tools":{"call":{}}}}"#;
+    let status = |status: &str| json!({ "jsonrpc": "2.0", "method": "notifications/tasks/status", "params": { "taskId": "t1", "status": status } });
+    let made = r#"{"jsonrpc":"2.0","id":'"$id"',"result":{"task":{"taskId":"t1","status":"working"}}}"#;
+    let done = r#"{"jsonrpc":"2.0","id":'"$id"',"result":{"content":[{"type":"text","text":"done"}]}}"#;
+    let cases = [
+        format!(r#"*'"task":{{'*) printf '%s\n' '{}' '{made}' ;;"#, status("working")),
+        format!(r#"*'"tools/call"'*) printf '%s\n' '{}' '{done}' ;;"#, status("completed")),
+    ];
+    shell(name, tasks, &cases.join("\n"))
+}
+
+#[tokio::test]
+async fn what_a_server_says_of_a_task_reaches_the_session_that_made_it_and_nobody_else() {
+    let mut gateway = Gateway::start(&piped("s")).await;
+    let (one, two) = (Legacy::open(&gateway, "/mcp").await, Legacy::open(&gateway, "/mcp/s").await);
+    let (mut heard, mut silent) = (one.stream().await, two.stream().await);
+    let made = one.request("tools/call", json!({ "name": "s__odd", "task": { "ttl": 1000 } })).await.json();
+    let id = made["result"]["task"]["taskId"].as_str().expect("an id").to_owned();
+    // The other's call alone is in flight when the task is done.
+    let plain = two.request("tools/call", json!({ "name": "odd" })).await;
+    assert_eq!(
+        plain.json()["result"]["content"][0]["text"],
+        "done",
+        "nothing goes before it: {}",
+        plain.text()
+    );
+    for status in ["working", "completed"] {
+        let note = heard.message().await.expect("a note");
+        assert_eq!(note["method"], "notifications/tasks/status", "{note}");
+        assert_eq!(note["params"], json!({ "taskId": id, "status": status }));
+    }
+    gateway.signal(rustix::process::Signal::TERM);
+    assert_eq!(silent.message().await, None, "the other session hears nothing of it");
+    assert!(gateway.ended().await.success());
+}
+
+/// A modern server that tells of its one task as soon as it is listened to.
+async fn telling() -> Stub {
+    Stub::start(|request| {
+        let Ok(message) = serde_json::from_str::<Value>(&request.body) else {
+            return ("405 Method Not Allowed".to_owned(), String::new());
+        };
+        let (id, params) = (&message["id"], &message["params"]);
+        let extensions = json!({ "io.modelcontextprotocol/tasks": {} });
+        let result = match message["method"].as_str().unwrap_or_default() {
+            "server/discover" => json!({ "supportedVersions": ["2026-07-28"], "capabilities": { "tools": {}, "extensions": extensions } }),
+            "tools/list" => json!({ "ttlMs": 0, "cacheScope": "private", "tools": [{ "name": "work", "inputSchema": { "type": "object" } }] }),
+            "tools/call" => json!({ "resultType": "task", "taskId": "t1", "status": "working" }),
+            "subscriptions/listen" => {
+                let declared = &params["_meta"]["io.modelcontextprotocol/clientCapabilities"]["extensions"];
+                assert!(params["notifications"].get("taskIds").is_none() || *declared == extensions, "{params}");
+                let meta = json!({ "io.modelcontextprotocol/subscriptionId": id });
+                let mut said = vec![json!({ "jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
+                    "params": { "_meta": meta, "notifications": params["notifications"] } })];
+                if params["notifications"]["taskIds"] == json!(["t1"]) {
+                    said.push(json!({ "jsonrpc": "2.0", "method": "notifications/tasks",
+                        "params": { "_meta": meta, "taskId": "t1", "status": "completed", "result": { "content": [] } } }));
+                }
+                let body = said.iter().map(|message| format!("data: {message}\n\n")).collect();
+                return ("200 OK\r\ncontent-type: text/event-stream".to_owned(), body);
+            }
+            _ => json!({}),
+        };
+        let answer = json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string();
+        ("200 OK\r\ncontent-type: application/json".to_owned(), answer)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_modern_client_hears_of_the_tasks_that_it_follows_under_the_ids_that_it_holds() {
+    let server = telling().await;
+    let gateway = Gateway::start(&over_http("s", &server.url("/mcp"))).await;
+    let client = Modern::new(&gateway, "/mcp");
+    let made = ask(&client, "tools/call", json!({ "name": "s__work" })).await;
+    let id = made["result"]["taskId"].as_str().expect("an id").to_owned();
+    let forged: String = id.chars().rev().collect();
+    let listen = |id: &str, tasks: Value| {
+        Modern::body(
+            &json!(id),
+            "subscriptions/listen",
+            declared(json!({ "notifications": { "taskIds": tasks } })),
+        )
+    };
+    let mut other = client.post(&listen("other", json!([forged, "t1"]))).await;
+    let acknowledged = other.message().await.expect("an acknowledgement");
+    assert_eq!(acknowledged["params"]["notifications"], json!({}), "neither is a task of its own");
+    let mut heard = client.post(&listen("mine", json!([id, forged]))).await;
+    let acknowledged = heard.message().await.expect("an acknowledgement");
+    assert_eq!(acknowledged["params"]["notifications"], json!({ "taskIds": [id] }));
+    let note = heard.message().await.expect("a note");
+    assert_eq!(note["method"], "notifications/tasks", "{note}");
+    let meta = json!({ "io.modelcontextprotocol/subscriptionId": "mine" });
+    let told = json!({ "_meta": meta, "taskId": id, "status": "completed", "result": { "content": [] } });
+    assert_eq!(note["params"], told);
+    let mut gateway = gateway;
+    gateway.signal(rustix::process::Signal::TERM);
+    let last = other.message().await.expect("the end of the subscription");
+    assert_eq!(last["result"]["resultType"], "complete", "and nothing before it: {last}");
+    assert!(gateway.ended().await.success());
 }
 
 #[tokio::test]

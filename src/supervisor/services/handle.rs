@@ -16,8 +16,8 @@ use crate::upstream::http::{HttpClient, Places};
 
 use super::super::admission::Fuse;
 use super::super::breaker::{BreakerState, Ticket};
-use super::super::handle::retry_after;
 use super::super::handle::{Command, PLACE_RETRY, PLACE_WAIT, Status};
+use super::super::hint::retry_after;
 use super::super::machine::State;
 use super::super::waiter::Waiter;
 use super::body::ServiceBody;

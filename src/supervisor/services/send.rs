@@ -11,7 +11,7 @@ use crate::base::{Error, ErrorKind};
 use crate::telemetry::{EndpointKind, MethodLabel, Outcome};
 use crate::upstream::http::NoPlace;
 
-use super::super::handle::retry_after;
+use super::super::hint::retry_after;
 use super::body::{Answer, Progress, ServiceBody, noted};
 use super::handle::ServiceHandle;
 use super::target::join;

@@ -94,6 +94,7 @@ pub(super) fn receive(link: &Arc<HttpLink>, message: Message) {
                 link.signals().resource_updated(uri.into_owned());
             }
         }
+        method::TASK_STATUS => link.signals().task(message),
         method::CANCELLED => {
             if let Some(id) = read.request_id {
                 link.withdraw_inquiry(message.slice(id));
