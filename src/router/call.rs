@@ -10,15 +10,15 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::base::{Era, Error, ErrorKind, SealKey};
+use crate::protocol::method;
 use crate::protocol::params::key;
-use crate::protocol::{Kind, Message, method};
 use crate::telemetry::{MethodLabel, Outcome, ToolSeries};
 use crate::upstream::{Delivery, Event, Fault, Inquiry};
 
 use super::dialog::{Asking, Dialog, Put};
 use super::limit::{InFlight, Recalled, taken_back};
 use super::prepare::Round;
-use super::question::{InputRequired, Question};
+use super::question::Question;
 use super::record::{ADMINISTRATOR, DISCONNECT, Story, ended_by};
 use super::request::{Reply, Request};
 use super::resolve::Target;
@@ -52,8 +52,8 @@ pub struct ClientCall {
     /// Questions of a legacy server; most calls have none.
     dialog: Option<Box<Dialog>>,
     /// What this round of the request carries.
-    round: Round,
-    rounds: usize,
+    pub(super) round: Round,
+    pub(super) rounds: usize,
     pub(super) key: SealKey,
     pub(super) tasks: Tasks,
     /// Where the answer may be kept.
@@ -61,10 +61,12 @@ pub struct ClientCall {
     /// Where it is counted, if it calls a tool that is counted apart.
     tool: Option<Arc<ToolSeries>>,
     timeout: Duration,
-    deadline: Instant,
+    pub(super) deadline: Instant,
     /// Progress moves the deadline, up to here.
     latest: Instant,
     resent: bool,
+    /// Whether it has been sent with the headers that its server wants by now.
+    pub(super) mirrored_anew: bool,
     pub(super) story: Story,
     /// None while the call is parked.
     in_flight: Option<InFlight>,
@@ -72,7 +74,7 @@ pub struct ClientCall {
 
 /// Rounds of questions in one call. The specification names no number; forms of more than a few pages are tools that
 /// have lost their way.
-const MAX_ROUNDS: usize = 16;
+pub(super) const MAX_ROUNDS: usize = 16;
 
 impl ClientCall {
     pub(super) fn new(
@@ -102,6 +104,7 @@ impl ClientCall {
             deadline,
             latest,
             resent: false,
+            mirrored_anew: false,
             story,
             in_flight: Some(place),
         }
@@ -159,6 +162,10 @@ impl ClientCall {
                 }
                 Some(Event::Reply(reply)) => {
                     self.sent.admission.succeed();
+                    if self.mirror_anew(&reply).await {
+                        until.as_mut().reset(self.wake_at(patience));
+                        continue;
+                    }
                     self.pass_on_questions();
                     return match self.asks(&reply) {
                         None => Step::Done(self.reply(&reply)),
@@ -231,7 +238,7 @@ impl ClientCall {
         Instant::now() < self.deadline
     }
 
-    fn start_clock(&mut self, since: Instant) {
+    pub(super) fn start_clock(&mut self, since: Instant) {
         let longest = self.target.server.config().max_call_time.max(self.timeout);
         (self.deadline, self.latest) = (since + self.timeout, since + longest);
     }
@@ -303,40 +310,6 @@ impl ClientCall {
                 .await
                 .unwrap_or(Err(fault.error))?;
         Ok(())
-    }
-
-    /// Goes on with the answers to the questions that were asked last, as raw JSON results by key. The deadline
-    /// starts anew.
-    pub async fn resume(&mut self, answers: Vec<(String, Bytes)>) -> Result<(), Error> {
-        self.round.answers = answers;
-        self.sent = send(&self.request, &self.target, &self.round, 0).await?;
-        self.rounds += 1;
-        self.start_clock(self.sent.at);
-        Ok(())
-    }
-
-    /// The questions of a modern server for a legacy client. A modern client gets the asking result itself.
-    fn asks(&mut self, reply: &Message) -> Option<Result<Vec<Question>, Error>> {
-        if self.request.era == Era::Modern
-            || self.sent.admission.live.peer.era() == Era::Legacy
-            || reply.kind() == Kind::Error
-        {
-            return None;
-        }
-        let asked = InputRequired::read(reply.payload())?;
-        if self.rounds >= MAX_ROUNDS {
-            let text =
-                format!("server '{}' asked questions {MAX_ROUNDS} times over", self.target.server.name());
-            return Some(Err(Error::new(ErrorKind::ServerFailed, text)));
-        }
-        if let Err(error) = asked.check(self.request.capabilities) {
-            return Some(Err(error));
-        }
-        self.keep_nothing();
-        self.round = Round { state: asked.state, answers: Vec::new() };
-        // While its client thinks, the call keeps no place at the server.
-        self.sent.admission.release();
-        Some(Ok(asked.questions))
     }
 
     fn overdue(&mut self) -> Reply {

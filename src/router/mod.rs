@@ -18,6 +18,7 @@ mod here;
 mod keepable;
 mod limit;
 mod mark;
+mod mirroring;
 mod own;
 mod parked;
 mod prepare;

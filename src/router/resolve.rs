@@ -219,7 +219,7 @@ fn is_hidden(server: &ServerHandle, own: Option<&ServerHandle>, name: &str) -> b
 }
 
 /// The entry of a tool in its server's own list, JSON text.
-fn listed(server: &ServerHandle, name: &str) -> Option<String> {
+pub(super) fn listed(server: &ServerHandle, name: &str) -> Option<String> {
     let offer = server.offer();
     let mut texts =
         offer.list(ListKind::Tools).entries().iter().filter_map(|entry| std::str::from_utf8(entry).ok());

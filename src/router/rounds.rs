@@ -1,16 +1,21 @@
 //! A modern client's rounds with a legacy server: the call is parked while the client finds answers, and goes on with
-//! the request that brings them.
+//! the request that brings them. And a legacy client's with a modern server: the call is sent again with the answers.
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::base::{Error, ErrorKind};
+use crate::base::{Era, Error, ErrorKind};
+use crate::protocol::{Kind, Message};
 
 use super::answer::Answer;
-use super::call::ClientCall;
+use super::call::{ClientCall, MAX_ROUNDS};
 use super::dispatch::Router;
 use super::limit::InFlight;
+use super::prepare::Round;
+use super::question::{InputRequired, Question};
 use super::request::{Reply, Request};
 use super::resolve::{self, Target};
+use super::sending::send;
 use super::state;
 
 impl Router {
@@ -68,5 +73,41 @@ impl Router {
     /// Calls that wait for their client's answers.
     pub fn parked(&self) -> usize {
         self.0.parked.count()
+    }
+}
+
+impl ClientCall {
+    /// Goes on with the answers to the questions that were asked last, as raw JSON results by key. The deadline
+    /// starts anew.
+    pub async fn resume(&mut self, answers: Vec<(String, Bytes)>) -> Result<(), Error> {
+        self.round.answers = answers;
+        self.sent = send(&self.request, &self.target, &self.round, 0).await?;
+        self.rounds += 1;
+        self.start_clock(self.sent.at);
+        Ok(())
+    }
+
+    /// The questions of a modern server for a legacy client. A modern client gets the asking result itself.
+    pub(super) fn asks(&mut self, reply: &Message) -> Option<Result<Vec<Question>, Error>> {
+        if self.request.era == Era::Modern
+            || self.sent.admission.live.peer.era() == Era::Legacy
+            || reply.kind() == Kind::Error
+        {
+            return None;
+        }
+        let asked = InputRequired::read(reply.payload())?;
+        if self.rounds >= MAX_ROUNDS {
+            let text =
+                format!("server '{}' asked questions {MAX_ROUNDS} times over", self.target.server.name());
+            return Some(Err(Error::new(ErrorKind::ServerFailed, text)));
+        }
+        if let Err(error) = asked.check(self.request.capabilities) {
+            return Some(Err(error));
+        }
+        self.keep_nothing();
+        self.round = Round { state: asked.state, answers: Vec::new() };
+        // While its client thinks, the call keeps no place at the server.
+        self.sent.admission.release();
+        Some(Ok(asked.questions))
     }
 }

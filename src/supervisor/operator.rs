@@ -1,11 +1,11 @@
 //! What an operator may ask of a server, and sees of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
 use crate::upstream::StderrTail;
@@ -24,6 +24,9 @@ pub(super) struct Operated {
     nothing: Arc<Offer>,
     /// Its lists are to be read again, fresh or not.
     reread: AtomicBool,
+    /// How often somebody has wanted the tools as they are by now, and which of these wishes have been met.
+    tools_wanted: AtomicU64,
+    tools_read: watch::Sender<u64>,
     /// The last lines of its latest process's stderr.
     pub stderr: ArcSwapOption<StderrTail>,
     events: broadcast::Sender<ServerEvent>,
@@ -37,6 +40,8 @@ impl Operated {
             disabled: AtomicBool::new(disabled),
             nothing: Arc::default(),
             reread: AtomicBool::new(false),
+            tools_wanted: AtomicU64::new(0),
+            tools_read: watch::Sender::new(0),
             stderr: ArcSwapOption::empty(),
             events,
         }
@@ -51,7 +56,21 @@ impl Operated {
     pub fn take_reread(&self) -> bool {
         self.reread.swap(false, Ordering::AcqRel)
     }
+
+    /// The last wish for the tools as they are by now, unless it has been met.
+    pub fn tools_due(&self) -> Option<u64> {
+        let wanted = self.tools_wanted.load(Ordering::Acquire);
+        (wanted > *self.tools_read.borrow()).then_some(wanted)
+    }
+
+    /// Says that the tools have been read since that wish.
+    pub fn tools_read(&self, wish: u64) {
+        self.tools_read.send_replace(wish);
+    }
 }
+
+/// How long a call waits for the tools as they are by now, which come in one or a few pages.
+const READ_ANEW: Duration = Duration::from_secs(10);
 
 impl ServerHandle {
     /// Starts the server, at once even if it rests after failures.
@@ -109,6 +128,17 @@ impl ServerHandle {
     pub fn reread(&self) {
         self.0.operated.reread.store(true, Ordering::Release);
         self.lists_used();
+    }
+
+    /// Has its tools read again and waits for that; false if they cannot be had soon. However many wait, they are read once
+    /// more at most.
+    pub async fn read_tools_anew(&self) -> bool {
+        let operated = &self.0.operated;
+        let wish = operated.tools_wanted.fetch_add(1, Ordering::AcqRel) + 1;
+        let mut read = operated.tools_read.subscribe();
+        self.lists_used();
+        let met = tokio::time::timeout(READ_ANEW, read.wait_for(|read| *read >= wish)).await;
+        met.is_ok_and(|met| met.is_ok())
     }
 
     /// Closes its breaker and those of its links, on an operator's word.

@@ -98,7 +98,7 @@ pub(super) async fn keep_fresh(
     store: &Option<Store>,
 ) -> Lost {
     loop {
-        let kinds = tokio::select! {
+        let (kinds, wish) = tokio::select! {
             happened = link.signals().wait() => {
                 if let Some(reason) = happened.lost {
                     return reason;
@@ -113,12 +113,17 @@ pub(super) async fn keep_fresh(
                     let scope = shared.member.as_ref().map(|member| member.key.print());
                     let _ = shared.task_notes.send(TaskNote { server, scope, note });
                 }
-                happened.changed
+                (happened.changed, None)
             }
-            () = shared.refresh.notified() => match shared.operated.take_reread() {
-                true => ListKind::ALL.into(),
-                false => stale(&shared.offer.load(), peer),
-            },
+            () = shared.refresh.notified() => {
+                let wish = shared.operated.tools_due();
+                let mut kinds = match shared.operated.take_reread() {
+                    true => ListKind::ALL.into(),
+                    false => stale(&shared.offer.load(), peer),
+                };
+                kinds.extend(wish.map(|_| ListKind::Tools));
+                (kinds, wish)
+            }
         };
         if kinds.is_empty() {
             continue;
@@ -126,6 +131,9 @@ pub(super) async fn keep_fresh(
         let mut offer = Offer::clone(&shared.offer.load());
         read_lists(link, peer, &shared.config, &mut offer, kinds).await;
         publish(shared, store, offer);
+        if let Some(wish) = wish {
+            shared.operated.tools_read(wish);
+        }
     }
 }
 

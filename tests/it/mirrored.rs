@@ -1,9 +1,12 @@
 //! `x-mcp-header`: a tool's parameters in `Mcp-Param-*` headers, towards servers and from clients.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::{Value, json};
 
 use crate::support::stub::{Seen, Stub};
-use crate::support::{Backend, Gateway, Legacy, Modern, Pipe, code_of, over_http, service};
+use crate::support::{Backend, Gateway, Legacy, Modern, Pipe, code_of, eventually, over_http, service};
 
 /// A modern server that lists one tool by the rules, one against them, and one without annotations.
 async fn server() -> Stub {
@@ -120,4 +123,69 @@ async fn a_prompt_that_a_model_has_made_better_is_mirrored_in_its_better_words()
     let client = Legacy::open(&gateway, "/mcp/s").await;
     client.text("mirrored", json!({ "deep": { "n": 7 }, "region": "west" })).await;
     assert_eq!(mirrored(&server), pairs(&[("mcp-param-n", "7"), ("mcp-param-region", "better: west")]));
+}
+
+/// A modern server whose tool wants its argument mirrored as `before` says, and since `moved` as `after` says. It checks.
+async fn moving(before: Value, after: Value, moved: Arc<AtomicBool>) -> Stub {
+    Stub::start(move |request| {
+        let answered = answer(request);
+        let moved = moved.load(Ordering::Relaxed);
+        let wanted = if moved { &after } else { &before };
+        let mut answered = answered;
+        if request.body.contains("tools/list") {
+            let schema = json!({ "type": "object", "properties": { "region": wanted } });
+            answered["result"]["tools"] = json!([{ "name": "moves", "inputSchema": schema }]);
+            answered["result"]["ttlMs"] = json!(3_600_000);
+        }
+        let header = wanted["x-mcp-header"].as_str().map(|name| format!("mcp-param-{}", name.to_lowercase()));
+        if request.body.contains("tools/call")
+            && header.is_some_and(|name| request.header(&name) != Some("here"))
+        {
+            let error = json!({ "code": -32020, "message": "Header mismatch: a parameter is not mirrored" });
+            let refused = json!({ "jsonrpc": "2.0", "id": answered["id"], "error": error });
+            return ("400 Bad Request\r\ncontent-type: application/json".to_owned(), refused.to_string());
+        }
+        ("200 OK\r\ncontent-type: application/json".to_owned(), answered.to_string())
+    })
+    .await
+}
+
+fn lists(server: &Stub) -> usize {
+    server.seen().iter().filter(|seen| seen.body.contains("tools/list")).count()
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_the_headers_is_asked_for_its_tools_and_gets_the_call_once_more() {
+    let plain = json!({ "type": "string" });
+    let mirrored_as = |name: &str| json!({ "type": "string", "x-mcp-header": name });
+    for before in [plain, mirrored_as("Region")] {
+        let moved = Arc::new(AtomicBool::new(false));
+        let server = moving(before, mirrored_as("Zone"), Arc::clone(&moved)).await;
+        let gateway = Gateway::start(&over_http("s", &server.url("/mcp"))).await;
+        let client = Legacy::open(&gateway, "/mcp").await;
+        assert_eq!(client.text("s__moves", json!({ "region": "here" })).await, "done");
+        let (read, called) = (lists(&server), calls(&server));
+        moved.store(true, Ordering::Relaxed);
+        assert_eq!(client.text("s__moves", json!({ "region": "here" })).await, "done");
+        assert_eq!((lists(&server), calls(&server)), (read + 1, called + 2), "once each");
+        assert_eq!(mirrored(&server), pairs(&[("mcp-param-zone", "here")]));
+        eventually("the catalog has it", || async {
+            client.request("tools/list", json!({})).await.text().contains("Zone").then_some(())
+        })
+        .await;
+        assert_eq!(client.text("s__moves", json!({ "region": "here" })).await, "done");
+        assert_eq!((lists(&server), calls(&server)), (read + 1, called + 3), "and it is known from then on");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_what_its_own_list_asks_for_gets_the_call_once() {
+    // It wants `here`, and the client says something else.
+    let wanted = json!({ "type": "string", "x-mcp-header": "Zone" });
+    let server = moving(wanted.clone(), wanted, Arc::default()).await;
+    let gateway = Gateway::start(&over_http("s", &server.url("/mcp"))).await;
+    let client = Legacy::open(&gateway, "/mcp").await;
+    let refused = client.call("s__moves", json!({ "region": "there" })).await;
+    assert_eq!(code_of(&refused), -32020, "{refused}");
+    assert_eq!(calls(&server), 1);
 }
