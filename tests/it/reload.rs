@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::gateway::command;
 use crate::support::processes::{alive, marked, none_left, unique_name};
 use crate::support::{
-    Backend, Gateway, Legacy, Modern, eventually, scripted, service, text_of, wire, within,
+    Backend, Gateway, Legacy, Modern, conformance, eventually, scripted, service, text_of, wire, within,
 };
 
 /// Writes a configuration and asks for it; returns what the log says of it.
@@ -245,6 +245,40 @@ async fn sessions_and_their_subscriptions_follow() {
     assert!(heard["method"].as_str().unwrap().ends_with("list_changed"), "{heard}");
     gateway.in_state("b", &["ready"]).await;
     assert_eq!(client.text("b__echo", json!({ "message": "x" })).await, "x");
+}
+
+#[tokio::test]
+async fn a_subscription_on_a_link_of_ones_own_follows_too() {
+    let entry = |value: &str| {
+        let server = conformance("s", &["--transport", "stdio", "--era", "legacy"]);
+        with_env(&(server + "isolation = \"principal\"\nquestions = true\nreplace = \"overlap\"\n"), value)
+    };
+    let gateway = Gateway::start(&entry("FIRST")).await;
+    let client = Legacy::open(&gateway, "/mcp/s").await;
+    let mut heard = client.stream().await;
+    client.request("resources/subscribe", json!({ "uri": "test://watched-resource" })).await;
+    assert!(reload(&gateway, &entry("SECOND")).await.contains("reloaded"));
+    eventually("the other is in its place", || async {
+        (generation(&gateway, "s").await == 2.0).then_some(())
+    })
+    .await;
+    let note = tokio::spawn(async move {
+        loop {
+            let note = heard.message().await.expect("a note");
+            if note["method"] == "notifications/resources/updated" {
+                return note;
+            }
+        }
+    });
+    // A call may come before the subscription of the new process; a later one does not.
+    eventually("an update", || async {
+        client.call("test_trigger_resource_update", json!({})).await;
+        note.is_finished().then_some(())
+    })
+    .await;
+    assert_eq!(note.await.unwrap()["params"], json!({ "uri": "test://watched-resource" }));
+    let links = gateway.metric("trunkline_server_links{server=\"s\"}").await;
+    assert_eq!(links, Some(1.0), "the one before has taken its links along");
 }
 
 /// Changes of the configuration in the ordinary run of the tests, and where more can be asked for.
