@@ -1,7 +1,7 @@
-//! Taking one principal's rows out of the log, beside the gateway that writes it or without one.
+//! Taking rows out of the log, those of one principal or all, beside the gateway that writes it or without one.
 //!
-//! Rows, payloads, counts and contexts of the principal go, and their bytes are overwritten in the file. A row stays that says
-//! when it was done and how many rows went, and not whose.
+//! Rows go with their payloads, counts and contexts, and their bytes are overwritten in the file. A row stays that says when
+//! it was done and how many rows went, and not whose.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -25,6 +25,24 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// If the file is not there, not of this version, or cannot be written. What was erased until then stays erased; calling
 /// again goes on.
 pub async fn erase(path: &Path, principal: &str) -> Result<u64, ReadError> {
+    let mut conn = open(path).await?;
+    let erased = erase_in(&mut conn, principal).await;
+    close(conn).await;
+    Ok(erased?)
+}
+
+/// Erases all rows that are there when it begins; answers how many there were.
+///
+/// # Errors
+/// As [`erase`].
+pub async fn erase_all(path: &Path) -> Result<u64, ReadError> {
+    let mut conn = open(path).await?;
+    let erased = erase_all_in(&mut conn).await;
+    close(conn).await;
+    Ok(erased?)
+}
+
+async fn open(path: &Path) -> Result<SqliteConnection, ReadError> {
     // The reader looks whether the file is what it should be.
     Reader::open(path).await?.close().await;
     let options = SqliteConnectOptions::new()
@@ -33,13 +51,14 @@ pub async fn erase(path: &Path, principal: &str) -> Result<u64, ReadError> {
         .pragma("secure_delete", "ON")
         .thread_name(|_| "activity eraser".into())
         .disable_statement_logging();
-    let mut conn = options.connect().await?;
-    let erased = erase_in(&mut conn, principal).await;
+    Ok(options.connect().await?)
+}
+
+async fn close(mut conn: SqliteConnection) {
     // The write-ahead log still holds what was there before; a reader may keep this from being done at once, and then
     // the next checkpoint does it.
     let _ = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut conn).await;
     let _ = conn.close().await;
-    Ok(erased?)
 }
 
 async fn erase_in(conn: &mut SqliteConnection, principal: &str) -> sqlx::Result<u64> {
@@ -54,10 +73,55 @@ async fn erase_in(conn: &mut SqliteConnection, principal: &str) -> sqlx::Result<
         erased += erase_slots(conn, principal, &slots).await?;
     }
     sqlx::query("DELETE FROM context WHERE principal = ?").bind(principal).execute(&mut *conn).await?;
-    if erased > 0 {
-        let note = gap::row(gap::ERASED, utc::micros(SystemTime::now()), Some(erased));
-        rows::commit(conn, &mut Contexts::default(), &[&note], &Redactor::default()).await?;
+    note(conn, gap::ERASED, erased).await?;
+    Ok(erased)
+}
+
+/// Leaves the row that says that others are missing.
+async fn note(conn: &mut SqliteConnection, reason: &'static str, erased: u64) -> sqlx::Result<()> {
+    if erased == 0 {
+        return Ok(());
     }
+    let note = gap::row(reason, utc::micros(SystemTime::now()), Some(erased));
+    rows::commit(conn, &mut Contexts::default(), &[&note], &Redactor::default()).await
+}
+
+/// Every slot once, the oldest first; what comes in meanwhile is younger than the order, and stays.
+async fn erase_all_in(conn: &mut SqliteConnection) -> sqlx::Result<u64> {
+    let newest: Option<i64> = sqlx::query_scalar("SELECT max(id) FROM call").fetch_one(&mut *conn).await?;
+    let last = super::tally::slot(newest.unwrap_or(0));
+    let (mut erased, mut from) = (0, i64::MIN);
+    loop {
+        let slots = "SELECT DISTINCT slot FROM tally WHERE slot >= ? AND slot <= ? ORDER BY slot LIMIT ?";
+        let slots: Vec<i64> =
+            sqlx::query_scalar(slots).bind(from).bind(last).bind(STEP_SLOTS).fetch_all(&mut *conn).await?;
+        let Some(done) = slots.last() else { break };
+        from = done + 1;
+        erased += clear_slots(conn, &slots).await?;
+    }
+    // Who called what is told by contexts too; also by those that were left when an earlier attempt broke off.
+    let unused =
+        "DELETE FROM context WHERE NOT EXISTS (SELECT 1 FROM tally WHERE tally.context = context.id)";
+    sqlx::query(unused).execute(&mut *conn).await?;
+    note(conn, gap::CLEARED, erased).await?;
+    Ok(erased)
+}
+
+async fn clear_slots(conn: &mut SqliteConnection, slots: &[i64]) -> sqlx::Result<u64> {
+    let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
+    let mut erased = 0;
+    for slot in slots {
+        let (first, end) = super::tally::bounds(*slot);
+        for (sql, counts) in [
+            ("DELETE FROM payload WHERE id >= ? AND id < ?", false),
+            ("DELETE FROM call WHERE id >= ? AND id < ?", true),
+        ] {
+            let gone = sqlx::query(sql).bind(first).bind(end).execute(&mut *transaction).await?;
+            erased += if counts { gone.rows_affected() } else { 0 };
+        }
+        sqlx::query("DELETE FROM tally WHERE slot = ?").bind(slot).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await?;
     Ok(erased)
 }
 

@@ -18,6 +18,9 @@ pub(super) const DAMAGED: &str = "the file before was damaged and moved aside";
 /// Somebody had a principal's rows erased.
 pub(super) const ERASED: &str = "the rows of a principal were erased";
 
+/// Somebody had all rows erased.
+pub(super) const CLEARED: &str = "all rows were erased";
+
 /// Rows that found no room.
 #[derive(Debug, Default)]
 pub(super) struct Drops {

@@ -15,11 +15,12 @@
 //! and without it. [`Reader::page`] takes a [`Filter`] and a [`Cursor`] and gives a [`Page`] of [`Record`]s, the newest
 //! first; [`Reader::after`] gives what came after a cursor, the oldest first, for whoever follows along;
 //! [`Reader::stats`] counts by server, tool or client. A [`Record`] is serialised as one JSON object. [`erase()`] takes one
-//! principal's rows out.
+//! principal's rows out, [`erase_all`] all; [`Reader::exchanges`] shows the log as exchanges of HTTP.
 
 mod context;
 mod entry;
 mod erase;
+mod exchanges;
 mod filter;
 mod gap;
 mod log;
@@ -38,7 +39,8 @@ mod tests;
 mod writer;
 
 pub use entry::{ClientText, Entry};
-pub use erase::erase;
+pub use erase::{erase, erase_all};
+pub use exchanges::{Exchange, ExchangeFigures, ExchangeFilter};
 pub use filter::{Cursor, Filter};
 pub use log::{ActivityLog, State};
 pub use options::Options;

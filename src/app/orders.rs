@@ -1,5 +1,7 @@
 //! Serves what operators order, one thing after the other, and keeps the audit log of it.
 
+use std::path::PathBuf;
+
 use tracing::info;
 
 use crate::activity;
@@ -26,20 +28,21 @@ pub struct Hands {
 /// Serves orders until nobody can place any more.
 pub async fn serve(hands: Hands, mut book: OrderBook) {
     while let Some(placed) = book.recv().await {
-        match placed.order {
-            // The one that takes its time; the others do not wait for it.
-            Order::EraseActivity(_) => drop(tokio::spawn(hands.clone().execute(placed))),
-            _ => hands.clone().execute(placed).await,
+        match placed.order.is_long() {
+            true => drop(tokio::spawn(hands.clone().execute(placed))),
+            false => hands.clone().execute(placed).await,
         }
     }
 }
 
 impl Hands {
-    async fn execute(self, Placed { order, principal, answer }: Placed) {
+    async fn execute(self, Placed { order, principal, client, answer }: Placed) {
         let done = self.carry_out(&order).await;
         match &done {
-            Ok(done) => info!(target: "audit", %principal, ?order, "{done}"),
-            Err(failure) => info!(target: "audit", %principal, ?order, "not done: {}", failure.message()),
+            Ok(done) => info!(target: "audit", %principal, client, ?order, "{done}"),
+            Err(failure) => {
+                info!(target: "audit", %principal, client, ?order, "not done: {}", failure.message())
+            }
         }
         // Whoever gave the order may have gone.
         let _ = answer.send(done);
@@ -73,16 +76,16 @@ impl Hands {
                 }
             },
             Order::EraseActivity(whose) => {
-                let log = self.router.activity();
-                let path =
-                    log.path().ok_or_else(|| Failure::not_found("the gateway keeps no activity log"))?;
-                // What is still on its way to the file is theirs as well.
-                let _ = log.flush().await;
-                match activity::erase(path, whose).await {
+                let path = self.log().await?;
+                match activity::erase(&path, whose).await {
                     Ok(rows) => Ok(format!("{rows} rows of '{whose}' are erased")),
                     Err(error) => Err(Failure::conflict(error.to_string())),
                 }
             }
+            Order::ClearActivity => match activity::erase_all(&self.log().await?).await {
+                Ok(rows) => Ok(format!("all {rows} rows are erased")),
+                Err(error) => Err(Failure::conflict(error.to_string())),
+            },
             Order::ClearCaches { server, tool } => self.clear(server.as_deref(), tool.as_deref()),
             Order::WarmCaches { server } => self.warm(server.as_deref()).await,
         }
@@ -133,6 +136,14 @@ impl Hands {
                 None => Err(Failure::not_found(format!("there is no server '{name}'"))),
             },
         }
+    }
+
+    /// The activity log's file, with all that was on its way there.
+    async fn log(&self) -> Result<PathBuf, Failure> {
+        let log = self.router.activity();
+        let path = log.path().ok_or_else(|| Failure::not_found("the gateway keeps no activity log"))?;
+        let _ = log.flush().await;
+        Ok(path.to_owned())
     }
 
     async fn server(&self, name: &str, act: Act) -> Result<String, Failure> {

@@ -34,6 +34,26 @@ pub struct Breaker {
     phase: Phase,
     /// Counts phases; a ticket of an earlier one is void.
     epoch: u64,
+    counts: Counts,
+}
+
+/// What a breaker has seen since it was made or reset, for people; it decides by none of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Calls without an answer since the last one that had an answer.
+    pub failures_in_a_row: u64,
+    /// Calls with an answer since it was last closed.
+    pub successes_since_closed: u64,
+    /// All calls without an answer.
+    pub failures: u64,
+    /// All calls with one.
+    pub successes: u64,
+    /// How often it has opened.
+    pub opened: u64,
+    /// When a call was last without an answer.
+    pub last_failure: Option<Instant>,
+    /// When a call last had one.
+    pub last_success: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -83,7 +103,7 @@ impl BreakerState {
 impl Breaker {
     /// A closed breaker.
     pub fn new(policy: Policy) -> Breaker {
-        Breaker { policy, phase: closed(), epoch: 0 }
+        Breaker { policy, phase: closed(), epoch: 0, counts: Counts::default() }
     }
 
     /// Lets a call through, or says how long it has to wait.
@@ -116,6 +136,10 @@ impl Breaker {
         if ticket.epoch != self.epoch {
             return;
         }
+        self.counts.successes += 1;
+        self.counts.successes_since_closed += 1;
+        self.counts.failures_in_a_row = 0;
+        self.counts.last_success = Some(now);
         match &mut self.phase {
             Phase::Closed { in_a_row, window } => {
                 *in_a_row = 0;
@@ -126,6 +150,7 @@ impl Breaker {
                 *successes += 1;
                 if *successes >= self.policy.success_threshold {
                     self.turn(closed());
+                    self.counts.successes_since_closed = 0;
                 }
             }
             Phase::Open { .. } => {}
@@ -137,6 +162,9 @@ impl Breaker {
         if ticket.epoch != self.epoch {
             return;
         }
+        self.counts.failures += 1;
+        self.counts.failures_in_a_row += 1;
+        self.counts.last_failure = Some(now);
         let open = match &mut self.phase {
             Phase::Closed { in_a_row, window } => {
                 *in_a_row += 1;
@@ -148,6 +176,7 @@ impl Breaker {
             Phase::Open { .. } => false,
         };
         if open {
+            self.counts.opened += 1;
             self.turn(Phase::Open { until: now + self.policy.open });
         }
     }
@@ -162,6 +191,12 @@ impl Breaker {
     /// Closes it and forgets everything: for a new generation, or on an operator's word.
     pub fn reset(&mut self) {
         self.turn(closed());
+        self.counts = Counts::default();
+    }
+
+    /// What it has seen.
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// The phase, as it was left by the last call or outcome.
@@ -310,6 +345,25 @@ mod tests {
         let probe = breaker.admit(now).unwrap();
         breaker.succeed(probe, now);
         assert_eq!(breaker.state(), BreakerState::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_it_has_seen_is_counted_until_it_is_reset() {
+        let (mut breaker, mut now) = breaker();
+        let ticket = breaker.admit(now).unwrap();
+        breaker.succeed(ticket, now);
+        fail(&mut breaker, now, 3);
+        let seen = breaker.counts();
+        assert_eq!((seen.failures_in_a_row, seen.failures, seen.successes, seen.opened), (3, 3, 1, 1));
+        let failed_at = now;
+        now += POLICY.open;
+        let probe = breaker.admit(now).unwrap();
+        breaker.succeed(probe, now);
+        let seen = breaker.counts();
+        assert_eq!((seen.failures_in_a_row, seen.successes_since_closed, seen.successes), (0, 0, 2));
+        assert_eq!((seen.last_failure, seen.last_success), (Some(failed_at), Some(now)));
+        breaker.reset();
+        assert_eq!(breaker.counts(), Counts::default());
     }
 
     #[tokio::test(start_paused = true)]

@@ -39,7 +39,7 @@ mod wishes;
 mod yard;
 
 pub use admission::Admission;
-pub use breaker::{Breaker, BreakerState, Ticket as BreakerTicket};
+pub use breaker::{Breaker, BreakerState, Counts as BreakerCounts, Ticket as BreakerTicket};
 pub use event::{ServerChange, ServerEvent};
 pub use fleet::{Fleet, FleetOptions, Members};
 pub use handle::{Live, ServerHandle, Status, Updated};

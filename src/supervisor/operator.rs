@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::upstream::StderrTail;
 
-use super::breaker::Breaker;
+use super::breaker::{Breaker, Counts};
 use super::event::{ServerChange, ServerEvent};
 use super::handle::{Command, ServerHandle, Shared, Status};
 use super::machine::{Next, State};
@@ -150,6 +150,11 @@ impl ServerHandle {
     /// How long its breaker goes on refusing calls, if it does.
     pub fn breaker_wait(&self) -> Option<Duration> {
         self.0.fuse.with(|breaker| breaker.refuses(Instant::now())).map(|refused| refused.wait)
+    }
+
+    /// What its breaker has seen since the server was last started.
+    pub fn breaker_counts(&self) -> Counts {
+        self.0.fuse.with(|breaker| breaker.counts())
     }
 
     /// Why it is not as it should be; `None` if it is, or if an operator has taken it out of service.

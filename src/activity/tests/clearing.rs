@@ -144,6 +144,38 @@ async fn one_principals_rows_can_be_erased_beside_the_running_writer() {
 }
 
 #[tokio::test]
+async fn all_rows_can_be_erased_beside_the_running_writer_and_what_comes_after_stays() {
+    let folder = TempDir::new().unwrap();
+    let log = start(folder.path());
+    let call = |principal: &'static str| {
+        let payload = Some(("from a diary", "dear"));
+        log.record(&Entry { principal, name: "diary", payload, ..entry() });
+    };
+    let file = ActivityLog::file_in(folder.path());
+    (0..300).for_each(|_| call("key:ann"));
+    log.flush().await.unwrap();
+    assert_eq!(erase_all(&file).await.unwrap(), 300);
+    let left = all(folder.path(), &Filter::default()).await;
+    let [note] = left.as_slice() else { panic!("{} rows are left", left.len()) };
+    assert_eq!((note.name.as_deref(), note.lost, note.kind), (Some(gap::CLEARED), Some(300), "gap"));
+    let mut reader = reader(folder.path()).await;
+    assert_eq!(reader.stats(&Filter::default(), By::Principal).await.unwrap(), []);
+    assert_eq!(reader.exchange_figures().await.unwrap(), ExchangeFigures::default());
+    reader.close().await;
+
+    // The writer's numbers of contexts are void, and it knows.
+    call("key:bob");
+    log.flush().await.unwrap();
+    let rows = all(folder.path(), &Filter::default()).await;
+    assert_eq!(rows.iter().map(|row| row.principal.as_str()).collect::<Vec<_>>(), ["key:bob", ""]);
+    log.shutdown().await.unwrap();
+    let bytes = fs::read(&file).unwrap();
+    for (text, stays) in [(&b"key:bob"[..], true), (b"key:ann", false)] {
+        assert_eq!(memchr::memmem::find(&bytes, text).is_some(), stays, "{}", String::from_utf8_lossy(text));
+    }
+}
+
+#[tokio::test]
 async fn a_payload_is_kept_cut_and_without_secrets() {
     let folder = TempDir::new().unwrap();
     let log = start(folder.path());

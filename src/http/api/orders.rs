@@ -26,6 +26,8 @@ pub enum Order {
     CloseStream(u64),
     /// Take the rows of one principal out of the activity log.
     EraseActivity(String),
+    /// Take all rows out of it.
+    ClearActivity,
     /// Forget what is kept.
     ClearCaches {
         /// Only of this server.
@@ -40,6 +42,13 @@ pub enum Order {
     },
     /// Read the configuration again and take it over.
     Reload,
+}
+
+impl Order {
+    /// Whether it takes its time, so that others do not wait for it.
+    pub fn is_long(&self) -> bool {
+        matches!(self, Order::EraseActivity(_) | Order::ClearActivity)
+    }
 }
 
 /// What can be done to a server.
@@ -83,6 +92,8 @@ pub struct Placed {
     pub order: Order,
     /// On whose word.
     pub principal: Principal,
+    /// What somebody without a credential calls itself.
+    pub client: Option<String>,
     /// Where what came of it is told, in one sentence.
     pub answer: oneshot::Sender<Result<String, Failure>>,
 }
@@ -110,10 +121,20 @@ impl Orders {
 
     /// Places an order and waits for what comes of it.
     pub async fn place(&self, order: Order, principal: Principal) -> Result<String, Failure> {
+        self.place_as(order, principal, None).await
+    }
+
+    /// Places an order of somebody who calls itself `client`.
+    pub async fn place_as(
+        &self,
+        order: Order,
+        principal: Principal,
+        client: Option<String>,
+    ) -> Result<String, Failure> {
         let (answer, answered) = oneshot::channel();
         let busy = || Failure::busy("the gateway has too many orders before this one; try again");
-        let patience = if matches!(order, Order::EraseActivity(_)) { ERASING } else { PATIENCE };
-        self.0.try_send(Placed { order, principal, answer }).map_err(|_| busy())?;
+        let patience = if order.is_long() { ERASING } else { PATIENCE };
+        self.0.try_send(Placed { order, principal, client, answer }).map_err(|_| busy())?;
         match tokio::time::timeout(patience, answered).await {
             Ok(Ok(done)) => done,
             _ => Err(Failure::busy("the gateway did not say what came of the order")),
