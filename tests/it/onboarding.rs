@@ -11,10 +11,10 @@ use trunkline::config::{self, Sources};
 use crate::support::{Backend, Gateway, Modern, text_of};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_trunkline");
-const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/clients");
+pub const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/clients");
 
 /// A sample of each program's file, and what it becomes.
-const SAMPLES: [&str; 11] = [
+pub const SAMPLES: [&str; 11] = [
     "claude-desktop/claude_desktop_config.json",
     "claude-code/.mcp.json",
     "cursor/.cursor/mcp.json",
@@ -454,7 +454,7 @@ fn stderr(output: &Output) -> String {
 }
 
 /// The variables without a default that a text refers to.
-fn variables(text: &str) -> Vec<String> {
+pub fn variables(text: &str) -> Vec<String> {
     text.split("${env:")
         .skip(1)
         .filter_map(|rest| rest.split_once('}'))

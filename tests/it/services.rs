@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -11,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::support::{Backend, Gateway, eventually, service, tls, wire, within};
 
@@ -70,6 +72,29 @@ async fn a_line_arrives_before_the_next_one_has_been_made() {
     ollama.behave(json!({ "hold": false })).await;
     let rest = answer.whole().await;
     assert_eq!(rest.text().lines().count(), 2, "{}", rest.text());
+}
+
+/// The quickest of many, in turn with the service itself: what a busy machine adds is added to some of both.
+#[tokio::test]
+async fn the_first_piece_of_a_stream_comes_as_soon_as_from_the_service_itself() {
+    let (ollama, gateway) = started().await;
+    ollama.behave(json!({ "hold": true })).await;
+    let direct = std::net::SocketAddr::from(([127, 0, 0, 1], ollama.port()));
+    let body = json!({ "model": "m", "prompt": "one two" }).to_string();
+    let mut quickest = [Duration::MAX; 2];
+    for _ in 0..40 {
+        for (slot, (address, path)) in
+            [(direct, "/api/generate"), (gateway.address, "/services/o/api/generate")].into_iter().enumerate()
+        {
+            let asked = Instant::now();
+            let mut answer = wire::request(address, "POST", path, &[], body.clone()).await;
+            answer.piece().await.unwrap().unwrap();
+            quickest[slot] = quickest[slot].min(asked.elapsed());
+        }
+    }
+    let [own, ours] = quickest;
+    println!("the first piece after {own:?} from the service, after {ours:?} through the gateway");
+    assert!(ours < own + Duration::from_millis(20), "{own:?} directly, {ours:?} through the gateway");
 }
 
 #[tokio::test]

@@ -248,7 +248,8 @@ impl<'a> Reader<'a> {
         let plain = plain.and_then(|number| {
             seconds(if in_milliseconds || number >= MILLISECONDS_FROM { number / 1000.0 } else { number })
         });
-        let exact = self.get(&["tool_timeout_sec"]).and_then(Value::as_f64).and_then(seconds);
+        let exact =
+            self.get(&["tool_timeout_sec", "proxy_timeout"]).and_then(Value::as_f64).and_then(seconds);
         entry.call_timeout = exact.or(plain);
         let start = self.get(&["startup_timeout_sec"]).and_then(Value::as_f64);
         let start_ms = self.get(&["startup_timeout_ms"]).and_then(Value::as_f64).map(|ms| ms / 1000.0);
