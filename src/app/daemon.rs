@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -22,13 +21,13 @@ use crate::config::{Config, Loaded, LogFormat, Setting, Sources};
 use crate::credentials::{Credentials, CredentialsOptions, Vault};
 use crate::enhance::Enhancer;
 use crate::guard::{Guard, GuardOptions, Limits, Policy};
-use crate::http::{self, Front, OriginRules};
+use crate::http::{self, Front, OriginRules, Switch};
 use crate::platform::{self, Notifier};
 use crate::router::{Router, RouterOptions};
 use crate::session::{Hub, Keep, SessionOptions, Sessions};
 use crate::store::{self, Store};
 use crate::supervisor::{Fleet, FleetOptions, Services, ServicesOptions, Surroundings};
-use crate::telemetry::{self, Format, LogFilter, LogGuard, LogOptions, MetricsHandle, Recorder, names};
+use crate::telemetry::{self, Format, LogFilter, LogGuard, LogOptions, MetricsHandle, Recorder};
 
 use super::admin::{self, Opened};
 use super::banner::banner;
@@ -37,6 +36,7 @@ use super::failure::Failure;
 use super::live::Live;
 use super::pipes;
 use super::reload::Reloader;
+use super::scrape;
 use super::stop::Stop;
 use super::tasknews;
 use super::watchdog;
@@ -155,7 +155,8 @@ async fn daemon(given: Given, face: &Face, say: impl Fn(&str)) -> Result<(), Fai
     let policy = Policy::new(config.policy.clone());
     let trust = Trust { key, guard, limits, policy };
     let enhancer = Enhancer::new(config.enhance.clone(), &services);
-    let upstreams = (&fleet, &services, &enhancer);
+    let agenthub = Switch::new(config.compat.agenthub);
+    let upstreams = (&fleet, &services, (&enhancer, &agenthub));
     let (shown, settings) = watch::channel(loaded.settings.clone());
     let (given, kept) = ((address, settings), (&store, &activity));
     let (front, opened) = build_front(&config, given, upstreams, kept, trust, (metrics, log), &stop);
@@ -165,7 +166,7 @@ async fn daemon(given: Given, face: &Face, say: impl Fn(&str)) -> Result<(), Fai
     let _ = tokio::time::timeout(RECALL_WAIT, &mut recall).await;
     tokio::spawn(front.sessions.clone().reap_until(stop.asked.clone()));
     tokio::spawn(end_with_credential(Arc::clone(&front), stop.asked.clone()));
-    let live = Live { front: Arc::clone(&front), enhancer, log: filter };
+    let live = Live { front: Arc::clone(&front), enhancer, agenthub, log: filter };
     let reloader = Reloader::new(sources, loaded, live, notifier.clone());
     if let Some(opened) = opened {
         admin::attend(&front, &reloader, opened.book, shown);
@@ -247,7 +248,7 @@ struct Trust {
 fn build_front(
     config: &Config,
     (address, settings): (SocketAddr, watch::Receiver<Vec<Setting>>),
-    (fleet, services, enhancer): (&Fleet, &Services, &Enhancer),
+    (fleet, services, (enhancer, agenthub)): (&Fleet, &Services, (&Enhancer, &Switch)),
     (store, activity): (&Store, &ActivityLog),
     trust: Trust,
     told: (MetricsHandle, Arc<LogGuard>),
@@ -281,25 +282,8 @@ fn build_front(
     );
     tokio::spawn(router.clone().follow_updates(stop.asked.clone()));
     tasknews::pass_on(&router, &hub, &stop.asked);
-    let render = {
-        let (router, sessions, hub, store) = (router.clone(), sessions.clone(), hub.clone(), store.clone());
-        let services = services.clone();
-        Arc::new(move || {
-            let (metrics, log) = &told;
-            names::IN_FLIGHT.gauge(&[]).set(router.gate().count() as f64);
-            names::PARKED_CALLS.gauge(&[]).set(router.parked() as f64);
-            telemetry::tell_runtime(&Handle::current());
-            router.fleet().tell_metrics();
-            services.tell_metrics();
-            router.results().tell_metrics();
-            names::SESSIONS.gauge(&[]).set(sessions.count() as f64);
-            names::STREAMS.gauge(&[]).set(hub.streams() as f64);
-            names::STORE_DROPPED_WRITES.counter(&[]).absolute(store.dropped_writes());
-            names::ACTIVITY_DROPPED_ROWS.counter(&[]).absolute(router.activity().dropped_rows());
-            names::LOG_DROPPED_LINES.counter(&[]).absolute(log.dropped_lines());
-            metrics.render()
-        })
-    };
+    let counted = (services.clone(), sessions.clone(), hub.clone(), store.clone());
+    let render = scrape::render(router.clone(), counted, told);
     let max_body = usize::try_from(gateway.max_body).unwrap_or(usize::MAX);
     let pages = http::pages(fleet.clone(), services.clone(), router.catalog().clone(), render)
         .merge(http::enhance_pages(enhancer.clone(), max_body));
@@ -309,7 +293,8 @@ fn build_front(
         true => {
             let parts = (&router, &sessions, &hub, services);
             let (api, book) = admin::open(config, settings, parts, &rules, stop.asked.clone());
-            let with_api = pages.clone().merge(api.pages());
+            let agenthub = http::agenthub_pages(api.clone(), enhancer.clone(), agenthub.clone());
+            let with_api = pages.clone().merge(api.pages()).merge(agenthub);
             match config.admin.listen {
                 None => (with_api, Some(Opened { book, apart: None })),
                 Some(_) => (pages, Some(Opened { book, apart: Some(with_api) })),

@@ -7,7 +7,7 @@ use tracing::warn;
 
 use crate::config::Config;
 use crate::enhance::Enhancer;
-use crate::http::Front;
+use crate::http::{Front, Switch};
 use crate::supervisor::Applied;
 use crate::telemetry::LogFilter;
 
@@ -20,6 +20,8 @@ pub struct Live {
     pub front: Arc<Front>,
     /// What makes prompts better.
     pub enhancer: Enhancer,
+    /// Whether AgentHub's paths are answered.
+    pub agenthub: Switch,
     /// The log's filter.
     pub log: LogFilter,
 }
@@ -39,6 +41,7 @@ impl Live {
         if let Err(error) = self.log.set(&gateway.log.filter) {
             warn!("{error}");
         }
+        self.agenthub.set(config.compat.agenthub);
         front.services.apply(config.services.clone());
         self.enhancer.replace(config.enhance.clone(), &front.services);
         front.guard.replace(config.auth.clone());

@@ -14,6 +14,7 @@ mod live;
 mod orders;
 mod pipes;
 mod reload;
+mod scrape;
 mod stop;
 mod tasknews;
 mod watchdog;

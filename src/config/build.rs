@@ -71,6 +71,7 @@ pub(super) fn build(input: Input<'_>, faults: &mut Collector) -> Option<Loaded> 
     let gateway = gateway(&mut reader, sources);
     let activity = activity(&mut reader);
     let admin = operating::admin(&mut reader);
+    let compat = operating::compat(&mut reader, admin);
     let metrics = operating::metrics(&mut reader);
     let auth = auth::auth(&mut reader);
     let limits = limits::limits(&mut reader);
@@ -94,6 +95,7 @@ pub(super) fn build(input: Input<'_>, faults: &mut Collector) -> Option<Loaded> 
         policy,
         activity,
         admin,
+        compat,
         metrics,
         servers,
         services,

@@ -3,6 +3,7 @@
 mod activity;
 mod admin;
 mod auth;
+mod compat;
 mod defaults;
 mod enhance;
 mod gateway;
@@ -177,6 +178,7 @@ const SECTIONS: &[&[KeyDoc]] = &[
     import::ROWS,
     gateway::ROWS,
     admin::ROWS,
+    compat::ROWS,
     metrics::ROWS,
     auth::ROWS,
     limits::ROWS,

@@ -21,7 +21,7 @@ use super::rate::Rate;
 use super::tool_prompts::ToolPrompts;
 use super::tool_results::ToolResults;
 use super::url::Url;
-use super::{admin::Admin, metrics::Metrics, replay::Replay, service::Service};
+use super::{admin::Admin, compat::Compat, metrics::Metrics, replay::Replay, service::Service};
 
 /// Everything the operator wants, checked and with every reference resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct Config {
     pub activity: Activity,
     /// The administration interface.
     pub admin: Admin,
+    /// Answering as others did.
+    pub compat: Compat,
     /// What is counted apart.
     pub metrics: Metrics,
     /// Who may call.

@@ -1,8 +1,9 @@
-//! From settings to `[admin]` and `[metrics]`.
+//! From settings to `[admin]`, `[compat]` and `[metrics]`.
 
 use std::net::SocketAddr;
 
 use super::admin::Admin;
+use super::compat::Compat;
 use super::metrics::Metrics;
 use super::reader::Reader;
 
@@ -22,6 +23,20 @@ fn listen(reader: &mut Reader<'_>) -> Option<SocketAddr> {
         return None;
     }
     Some(address)
+}
+
+/// Its pages are a part of the administration interface.
+pub(super) fn compat(reader: &mut Reader<'_>, admin: Admin) -> Compat {
+    let at = ["compat", "agenthub"];
+    let agenthub = reader.flag(&at);
+    if agenthub
+        && !admin.enabled
+        && let Some(leaf) = reader.leaf(&at)
+    {
+        let help = "leave admin.enabled out, or compat.agenthub";
+        reader.wrong(leaf, "needs the administration interface, and admin.enabled is false", help);
+    }
+    Compat { agenthub }
 }
 
 pub(super) fn metrics(reader: &mut Reader<'_>) -> Metrics {

@@ -87,6 +87,18 @@ pub struct Statistics {
     pub breaker: &'static str,
 }
 
+impl Statistics {
+    /// Prompts that were not known.
+    pub fn misses(&self) -> u64 {
+        self.enhanced + self.shared + self.failed + self.refused
+    }
+
+    /// The share of prompts that were known, from 0 to 1.
+    pub fn hit_rate(&self) -> f64 {
+        self.cached as f64 / (self.cached + self.misses()).max(1) as f64
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -104,6 +104,11 @@ impl Caller {
         self.0.origin == Origin::Starter
     }
 
+    /// Whether it is somebody without a credential who is certain to be on this machine.
+    pub fn is_local(&self) -> bool {
+        self.0.origin == Origin::Local
+    }
+
     /// Who it is.
     pub fn principal(&self) -> &Principal {
         &self.0.principal

@@ -155,20 +155,17 @@ async fn own_statistics(State(enhancer): State<Enhancer>) -> Response {
 
 async fn agenthub_statistics(State(enhancer): State<Enhancer>) -> Response {
     let now = enhancer.statistics();
-    let misses = now.enhanced + now.shared + now.failed + now.refused;
-    let asked = now.cached + misses;
-    let rate = if asked == 0 { 0.0 } else { now.cached as f64 / asked as f64 };
     let healthy = enhancer
         .service()
         .is_some_and(|service| matches!(service.status().borrow().state, ServiceState::Ready { .. }));
     page(&json!({
         "cache": {
             "hits": now.cached,
-            "misses": misses,
+            "misses": now.misses(),
             "size": now.cache_size,
             "max_size": now.cache_max,
             "evictions": now.cache_evicted,
-            "hit_rate": rate,
+            "hit_rate": now.hit_rate(),
         },
         "circuit_breaker": { "state": now.breaker, "total_failures": now.failed, "total_successes": now.enhanced },
         "ollama_healthy": healthy,

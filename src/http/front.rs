@@ -65,7 +65,11 @@ pub struct Front {
 impl Front {
     /// Who a caller is, with what the policy says of them by now.
     fn who(&self, caller: &Caller) -> Who {
-        Who { principal: caller.principal().clone(), access: self.policy.access(caller) }
+        Who {
+            principal: caller.principal().clone(),
+            access: self.policy.access(caller),
+            local: caller.is_local(),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod arrival;
 mod ask;
 mod batch;
 mod body;
+mod compat;
 mod enhance;
 mod era;
 mod front;
@@ -36,6 +37,7 @@ mod who;
 mod wishes;
 
 pub use body::{FrontBody, RequestBody};
+pub use compat::{Switch, agenthub_pages};
 pub use enhance::enhance_pages;
 pub use front::{Front, inside};
 pub use oldest::Oldest;

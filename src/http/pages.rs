@@ -36,13 +36,16 @@ pub fn pages(fleet: Fleet, services: Services, catalog: CatalogHandle, render: R
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .fallback(async || {
-            (
-                StatusCode::NOT_FOUND,
-                "Nothing is here. MCP is at /mcp and /mcp/<server>; see also /readyz and /metrics.\n",
-            )
-        })
+        .fallback(async || nothing())
         .with_state(Pages { fleet, services, catalog, render })
+}
+
+/// What is answered at a path at which there is nothing.
+pub fn nothing() -> (StatusCode, &'static str) {
+    (
+        StatusCode::NOT_FOUND,
+        "Nothing is here. MCP is at /mcp and /mcp/<server>; see also /readyz and /metrics.\n",
+    )
 }
 
 /// 200 as soon as the gateway serves: a server that is down makes it degraded, not unready.

@@ -12,7 +12,9 @@ use serde::de::IgnoredAny;
 use crate::base::error::code;
 use crate::base::{Era, Error, ErrorKind, Version};
 use crate::protocol::trace::Trace;
-use crate::protocol::{ClientCapabilities, Kind, Message, MessageError, Params, RawId, method, skim};
+use crate::protocol::{
+    ClientCapabilities, ClientInfo, Kind, Message, MessageError, Params, RawId, method, skim,
+};
 use crate::router::{Endpoint, Reply, Request as Routed};
 
 use super::body::{FrontBody, RequestBody};
@@ -76,6 +78,8 @@ pub async fn answer<B: RequestBody>(
             return refused(Some(&id), &Error::new(ErrorKind::InvalidParams, error.to_string()));
         }
     };
+    let claimed = who.claimed(&head.headers);
+    let client = claimed.map(|name| Arc::new(ClientInfo { name, version: String::new() }));
     let trace = Trace::read(&message, &params, &head.headers);
     let routed = Box::new(Routed {
         message,
@@ -85,7 +89,7 @@ pub async fn answer<B: RequestBody>(
         principal: who.principal,
         access: who.access,
         session: None,
-        client: None,
+        client,
         era: Era::Legacy,
         log_level: None,
         capabilities: ClientCapabilities::default(),

@@ -185,6 +185,17 @@ fn every_invariant_names_a_test_that_exists() {
 }
 
 #[test]
+fn every_defect_that_a_page_lists_names_a_test_that_exists() {
+    hold(Rule {
+        check: pages::tables_of_tests,
+        broken_by: &[
+            ("docs/x.md", "| what | test |\n| --- | --- |\n| a fault | `no_such_test` |"),
+            ("docs/x.md", "| what | test |\n| --- | --- |\n| a fault | none |"),
+        ],
+    });
+}
+
+#[test]
 fn every_dependency_has_its_reason() {
     hold(Rule {
         check: pages::dependencies,

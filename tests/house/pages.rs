@@ -51,6 +51,36 @@ pub fn invariants(tree: &Tree) -> Vec<Breach> {
     breaches
 }
 
+/// What a page says to be held by a test is held by one that exists: the last column of its tables of tests.
+pub fn tables_of_tests(tree: &Tree) -> Vec<Breach> {
+    let tests: BTreeSet<String> =
+        tree.files().filter(|file| file.is_rust()).flat_map(|file| functions(file.tokens())).collect();
+    let mut breaches = Vec::new();
+    for page in tree.files().filter(|file| file.path.ends_with(".md")) {
+        let mut within = false;
+        for (at, line) in page.text.lines().enumerate() {
+            let Some(row) = line.trim().strip_suffix('|').filter(|row| row.starts_with('|')) else {
+                within = false;
+                continue;
+            };
+            let last = row.rsplit('|').next().unwrap_or_default().trim();
+            within |= last == "test";
+            if !within || last == "test" || last.starts_with('-') {
+                continue;
+            }
+            let named: Vec<&str> = last.split('`').skip(1).step_by(2).collect();
+            if named.is_empty() {
+                breaches.push(Breach::new(&page.path, at + 1, "a row of this table names its test"));
+            }
+            for name in named.into_iter().filter(|name| !tests.contains(*name)) {
+                let cure = format!("there is no test `{name}`: name the one that holds it");
+                breaches.push(Breach::new(&page.path, at + 1, cure));
+            }
+        }
+    }
+    breaches
+}
+
 fn functions(tokens: &[Token]) -> Vec<String> {
     let names = tokens.windows(2).filter(|pair| pair[0].is("fn") && pair[1].kind == Kind::Word);
     names.map(|pair| pair[1].text.clone()).collect()

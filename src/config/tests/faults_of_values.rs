@@ -139,6 +139,28 @@ help: set auth.anonymous = \"never\" and make a key for each caller with `trunkl
 }
 
 #[test]
+fn agenthubs_paths_without_the_administration_interface_are_refused() {
+    let file = "\
+[admin]
+enabled = false
+[compat]
+agenthub = true
+";
+    assert_eq!(
+        given(file).faults(),
+        "\
+error: `compat.agenthub` is true, which needs the administration interface, and admin.enabled is false
+ --> gateway.toml:4:12
+  |
+4 | agenthub = true
+  |            ^^^^
+help: leave admin.enabled out, or compat.agenthub
+
+1 fault in the configuration"
+    );
+}
+
+#[test]
 fn a_word_that_is_not_among_the_choices_is_told_with_the_nearest() {
     let file = "\
 [gateway.log]

@@ -151,6 +151,7 @@ const ROWS: &[Row] = &[
     ("servers.a.capture", "\"all\"", of_child!(capture), "All"),
     ("metrics.tools", "5", |config| format!("{:?}", config.metrics.tools), "5"),
     ("admin.enabled", "false", |config| format!("{:?}", config.admin.enabled), "false"),
+    ("compat.agenthub", "true", |config| format!("{:?}", config.compat.agenthub), "true"),
     ("admin.listen", "\"[::1]:7001\"", |config| format!("{:?}", config.admin.listen), "Some([::1]:7001)"),
     ("auth.anonymous", "\"never\"", |config| format!("{:?}", config.auth.anonymous), "Never"),
     (

@@ -158,7 +158,8 @@ async fn pour(mut reader: Reader, filter: Filter, told: mpsc::Sender<Bytes>) {
     }
 }
 
-async fn open(api: &Api) -> Result<(Reader, OwnedSemaphorePermit), Failure> {
+/// A reader of the log, and the place that it takes until it is dropped.
+pub async fn open(api: &Api) -> Result<(Reader, OwnedSemaphorePermit), Failure> {
     let busy = |_| Failure::busy(format!("{READERS} read the activity log, as many as may; try again"));
     let place = api.0.readers.clone().try_acquire_owned().map_err(busy)?;
     let log = api.0.parts.router.activity();
@@ -189,7 +190,8 @@ fn filter(query: &Query) -> Result<Filter, Failure> {
     })
 }
 
-fn moment(text: &str) -> Option<i64> {
+/// A time of UTC, or how long ago, in microseconds since 1970.
+pub fn moment(text: &str) -> Option<i64> {
     let ago = || Some(utc::micros(SystemTime::now().checked_sub(parse_duration(text).ok()?)?));
     utc::parse_rfc3339(text).or_else(ago)
 }

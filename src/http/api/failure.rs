@@ -49,6 +49,11 @@ impl Failure {
         Failure { status: StatusCode::SERVICE_UNAVAILABLE, code: "busy", message: message.into() }
     }
 
+    /// The status that tells it.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// The word for programs.
     pub fn code(&self) -> &'static str {
         self.code

@@ -16,19 +16,31 @@ pub const INTENT: HeaderName = HeaderName::from_static("x-trunkline");
 
 /// Lets an exchange on its way, or refuses it.
 pub async fn gate(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let caller = request.extensions().get::<Caller>().cloned();
-    match check(&api, caller.as_ref(), &request) {
+    match admit(&api, &request, is_meant) {
         Ok(()) => next.run(request).await,
-        Err(refused) => {
-            let principal = caller.as_ref().map_or("nobody", |caller| caller.principal().as_str());
-            let (method, path) = (request.method(), request.uri().path());
-            warn!(target: "audit", principal, %method, path, "refused: {}", refused.message());
-            refused.into_response()
-        }
+        Err(refused) => refused.into_response(),
     }
 }
 
-fn check(api: &Api, caller: Option<&Caller>, request: &Request) -> Result<(), Failure> {
+/// Whether an exchange is let on its way; a refusal is in the log. `meant` says whether one that changes something was
+/// meant, by its headers.
+pub fn admit(api: &Api, request: &Request, meant: fn(&HeaderMap) -> bool) -> Result<(), Failure> {
+    let caller = request.extensions().get::<Caller>();
+    let checked = check(api, caller, request, meant);
+    if let Err(refused) = &checked {
+        let principal = caller.map_or("nobody", |caller| caller.principal().as_str());
+        let (method, path) = (request.method(), request.uri().path());
+        warn!(target: "audit", principal, %method, path, "refused: {}", refused.message());
+    }
+    checked
+}
+
+fn check(
+    api: &Api,
+    caller: Option<&Caller>,
+    request: &Request,
+    meant: fn(&HeaderMap) -> bool,
+) -> Result<(), Failure> {
     let headers = request.headers();
     if !caller.is_some_and(Caller::may_administer) {
         return Err(Failure::forbidden(
@@ -42,7 +54,7 @@ fn check(api: &Api, caller: Option<&Caller>, request: &Request) -> Result<(), Fa
     if anonymous && api.0.parts.rules.check(headers, request.uri()).is_err() {
         return Err(Failure::forbidden("this host is not one of the gateway's; see gateway.allowed_hosts"));
     }
-    if *request.method() != Method::GET && !is_meant(headers) {
+    if *request.method() != Method::GET && !meant(headers) {
         return Err(Failure::forbidden(
             "what changes something has to come with `Content-Type: application/json` or the header `X-Trunkline: 1`",
         ));
@@ -67,7 +79,7 @@ fn from_no_page(api: &Api, headers: &HeaderMap) -> Result<(), Failure> {
 
 /// Whether a request that changes something was meant: neither header can be sent by a form, or by a page that has not
 /// been allowed to.
-fn is_meant(headers: &HeaderMap) -> bool {
+pub fn is_meant(headers: &HeaderMap) -> bool {
     let json =
         headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
     json || headers.contains_key(INTENT)

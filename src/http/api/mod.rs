@@ -24,7 +24,10 @@ pub mod shape;
 mod state;
 mod status;
 
+pub(super) use activity::{moment, open as open_log};
 pub use failure::Failure;
+pub(super) use gate::{admit, is_meant};
 pub use orders::{Act, Order, OrderBook, Orders, Placed};
+pub(super) use query::Query;
 pub use routes::PREFIX;
 pub use state::{Api, ApiParts};

@@ -42,9 +42,9 @@ pub struct ApiParts {
 
 /// The interface. Cloning is cheap.
 #[derive(Clone)]
-pub struct Api(pub(super) Arc<Inner>);
+pub struct Api(pub(in crate::http) Arc<Inner>);
 
-pub(super) struct Inner {
+pub(in crate::http) struct Inner {
     pub parts: ApiParts,
     pub feed: Feed,
     /// Places of those who read the activity log.
@@ -59,7 +59,7 @@ impl Api {
         Api(Arc::new(Inner { feed: Feed::default(), readers, started: Instant::now(), parts }))
     }
 
-    pub(super) fn fleet(&self) -> &Fleet {
+    pub(in crate::http) fn fleet(&self) -> &Fleet {
         self.0.parts.router.fleet()
     }
 
@@ -67,7 +67,7 @@ impl Api {
         self.0.parts.router.catalog()
     }
 
-    pub(super) fn server(&self, name: &str) -> Result<ServerHandle, Failure> {
+    pub(in crate::http) fn server(&self, name: &str) -> Result<ServerHandle, Failure> {
         self.fleet().get(name).ok_or_else(|| {
             let servers = self.fleet().servers();
             let known: Vec<&str> = servers.iter().map(|one| one.name().as_str()).collect();
