@@ -74,11 +74,13 @@ pub struct ExchangeFigures {
     pub by_status: Vec<(i64, i64)>,
 }
 
-/// Whether a row is of an exchange that brought no message of MCP: those know no era.
-const PLAIN: &str = "(era = '' AND name LIKE '/%')";
-const VERB: &str = "(CASE WHEN era = '' AND name LIKE '/%' THEN method ELSE 'POST' END)";
+/// Whether a row is of an exchange that brought no message of MCP: those know no era of MCP.
+const PLAIN: &str = "(era NOT IN ('legacy', 'modern') AND name LIKE '/%')";
+const VERB: &str =
+    "(CASE WHEN era NOT IN ('legacy', 'modern') AND name LIKE '/%' THEN method ELSE 'POST' END)";
 const SERVER: &str = "(CASE server WHEN '' THEN endpoint ELSE server END)";
-const PATH: &str = "(CASE WHEN era = '' AND name LIKE '/%' THEN name WHEN server = '' AND endpoint = '' THEN '/mcp' \
+const PATH: &str = "(CASE WHEN era NOT IN ('legacy', 'modern') AND name LIKE '/%' THEN name \
+    WHEN server = '' AND endpoint = '' THEN '/mcp' \
     ELSE '/mcp/' || CASE server WHEN '' THEN endpoint ELSE server END || '/' || method END)";
 
 /// Our own codes are -31000 less the status; a row of a plain exchange has its status; for the rest, the table of kinds.
