@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Admin, Config, Setting};
 use crate::http::api::{Api, ApiParts, OrderBook, Orders};
-use crate::http::{self, Front, OriginRules};
+use crate::http::{self, Encryption, Front, OriginRules};
 use crate::router::Router;
 use crate::session::{Hub, Sessions};
 use crate::supervisor::Services;
@@ -98,6 +98,8 @@ pub fn serve(front: &Front, pages: axum::Router, listener: TcpListener, stop: Ca
         proxies: ArcSwap::new(front.proxies.load_full()),
         max_body: AtomicUsize::new(front.max_body.load(Ordering::Relaxed)),
         pages,
+        // Nobody but this machine can reach it.
+        encryption: Encryption::off(),
         serves_mcp: false,
         calls: front.calls.clone(),
         abort: front.abort.clone(),

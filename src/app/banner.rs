@@ -1,13 +1,14 @@
 //! What is said at the start: where the gateway listens, what it serves, how to point a client at it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
-use crate::config::{Config, Origin, Transport};
+use crate::config::{Config, Gateway, Listening, Origin, Transport};
 
 /// The lines for a person who has just started the gateway.
 pub fn banner(config: &Config, address: SocketAddr) -> String {
-    let mut text = format!("trunkline {} listens on http://{address}\n", env!("CARGO_PKG_VERSION"));
-    let base = base_of(address);
+    let scheme = if config.gateway.tls.is_some() { "https" } else { "http" };
+    let mut text = format!("trunkline {} listens on {scheme}://{address}\n", env!("CARGO_PKG_VERSION"));
+    let base = base_of(&config.gateway, address);
     text.push_str(&format!("  configuration  {}\n", config.origin));
     let enabled: Vec<_> = config.servers.iter().filter(|server| server.enabled).collect();
     text.push_str(&format!("  {base}/mcp  all servers; tools are named <server>__<name>\n"));
@@ -40,34 +41,17 @@ pub fn banner(config: &Config, address: SocketAddr) -> String {
 /// The server of the built-in configuration.
 const DEMO: &str = "demo";
 
-/// How somebody on this machine calls the address: one that means all of them is no destination.
-pub fn base_of(mut address: SocketAddr) -> String {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
+/// How clients call a gateway that listens at this address: as its certificate says, if it has one.
+pub fn base_of(gateway: &Gateway, address: SocketAddr) -> String {
+    let here = Listening::of(&Gateway { listen: address, ..gateway.clone() });
+    match &gateway.tls {
+        None => here.base(),
+        Some(tls) => format!("https://{}:{}", tls.name(here.address.ip()), address.port()),
     }
-    format!("http://{address}")
 }
 
 /// A program's own name, without the folder it is in.
 fn program(command: &str) -> String {
     let name = std::path::Path::new(command).file_name();
     name.map_or_else(|| command.to_owned(), |name| name.to_string_lossy().into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::base_of;
-
-    #[test]
-    fn clients_are_pointed_at_an_address_that_can_be_called() {
-        for (listen, base) in [
-            ("0.0.0.0:6270", "http://127.0.0.1:6270"),
-            ("[::]:6270", "http://[::1]:6270"),
-            ("192.0.2.7:80", "http://192.0.2.7:80"),
-        ] {
-            assert_eq!(base_of(listen.parse().unwrap()), base);
-        }
-    }
 }

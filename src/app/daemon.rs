@@ -21,7 +21,7 @@ use crate::config::{Config, Loaded, LogFormat, Setting, Sources};
 use crate::credentials::{Credentials, CredentialsOptions, Vault};
 use crate::enhance::Enhancer;
 use crate::guard::{Guard, GuardOptions, Limits, Policy};
-use crate::http::{self, Front, OriginRules, Switch};
+use crate::http::{self, Encryption, Front, OriginRules, Switch};
 use crate::platform::{self, Notifier};
 use crate::router::{Router, RouterOptions};
 use crate::session::{Hub, Keep, SessionOptions, Sessions};
@@ -33,7 +33,7 @@ use super::admin::{self, Opened};
 use super::banner::banner;
 use super::claim::{claim, seal_key};
 use super::failure::Failure;
-use super::live::Live;
+use super::live::{Live, encrypt};
 use super::pipes;
 use super::reload::Reloader;
 use super::scrape;
@@ -116,6 +116,8 @@ async fn daemon(given: Given, face: &Face, say: impl Fn(&str)) -> Result<(), Fai
         Face::Pipes(_) => None,
     };
     let address = listener.as_ref().map_or(Ok(gateway.listen), TcpListener::local_addr)?;
+    let encryption = Encryption::off();
+    encrypt(&encryption, gateway)?;
     let key = seal_key(&gateway.data_dir)?;
     // One on pipes is a guest: a client's own, beside the daemon and others of its kind.
     let _claim = matches!(face, Face::Listener).then(|| claim(&gateway.data_dir)).transpose()?;
@@ -153,7 +155,7 @@ async fn daemon(given: Given, face: &Face, say: impl Fn(&str)) -> Result<(), Fai
     let limits = Limits::new(&config);
     tokio::spawn(limits.clone().reap_until(stop.asked.clone()));
     let policy = Policy::new(config.policy.clone());
-    let trust = Trust { key, guard, limits, policy };
+    let trust = Trust { key, guard, limits, policy, encryption };
     let enhancer = Enhancer::new(config.enhance.clone(), &services);
     let agenthub = Switch::new(config.compat.agenthub);
     let upstreams = (&fleet, &services, (&enhancer, &agenthub));
@@ -242,6 +244,7 @@ struct Trust {
     guard: Guard,
     limits: Limits,
     policy: Policy,
+    encryption: Encryption,
 }
 
 /// The front, and the administration interface, if there is one.
@@ -255,7 +258,7 @@ fn build_front(
     stop: &Stop,
 ) -> (Arc<Front>, Option<Opened>) {
     let gateway = &config.gateway;
-    let Trust { key, guard, limits, policy } = trust;
+    let Trust { key, guard, limits, policy, encryption } = trust;
     let catalog = CatalogHandle::start(fleet.clone(), gateway.name_limit, stop.asked.clone());
     let hub = Hub::start(&catalog, fleet, gateway.max_streams, stop.asked.clone());
     let sessions = Sessions::new(SessionOptions {
@@ -283,7 +286,7 @@ fn build_front(
     tokio::spawn(router.clone().follow_updates(stop.asked.clone()));
     tasknews::pass_on(&router, &hub, &stop.asked);
     let counted = (services.clone(), sessions.clone(), hub.clone(), store.clone());
-    let render = scrape::render(router.clone(), counted, told);
+    let render = scrape::render(router.clone(), counted, encryption.clone(), told);
     let max_body = usize::try_from(gateway.max_body).unwrap_or(usize::MAX);
     let pages = http::pages(fleet.clone(), services.clone(), router.catalog().clone(), render)
         .merge(http::enhance_pages(enhancer.clone(), max_body));
@@ -303,6 +306,7 @@ fn build_front(
     };
     let front = Arc::new(Front {
         pages,
+        encryption,
         serves_mcp: true,
         router,
         services: services.clone(),

@@ -84,6 +84,9 @@ pub enum Failure {
     /// The address of another gateway makes no sense.
     #[error("--connect {0:?} is no http or https URL of a gateway, such as http://127.0.0.1:6270")]
     Url(String),
+    /// TLS at the front cannot be set up.
+    #[error("cannot speak TLS under the certificate of gateway.tls: {0}")]
+    Tls(#[from] rustls::Error),
     /// Metrics cannot be set up.
     #[error(transparent)]
     Metrics(#[from] InstallError),

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 use tracing::warn;
 
-use crate::config::Config;
+use crate::config::{Config, Gateway};
 use crate::enhance::Enhancer;
-use crate::http::{Front, Switch};
+use crate::http::{Encryption, Front, Switch};
 use crate::supervisor::Applied;
 use crate::telemetry::LogFilter;
 
@@ -27,9 +28,25 @@ pub struct Live {
 }
 
 impl Live {
+    /// What speaks against taking a configuration over that is right in itself: where, what and the cure.
+    pub fn against(&self, config: &Config) -> Option<String> {
+        let tls = config.gateway.tls.as_ref()?;
+        let now = SystemTime::now();
+        let served_is_good = self.front.encryption.good_until().is_some_and(|until| until > now);
+        let problem = tls.identity.as_ref()?.out_of_date(now).filter(|_| served_is_good)?;
+        Some(format!(
+            "{}: the certificate {problem}, and the one that is served is good; name a certificate that is good now \
+             (gateway.tls.certificate)",
+            tls.certificate.display()
+        ))
+    }
+
     /// Takes a configuration over. What is the same stays as it is.
     pub fn apply(&self, config: &Config) -> Applied {
         let (front, gateway) = (&self.front, &config.gateway);
+        if let Err(error) = encrypt(&front.encryption, gateway) {
+            warn!("the certificate that was served before stays: {error}");
+        }
         front.rules.replace(gateway.allowed_origins.clone(), gateway.allowed_hosts.clone());
         front.proxies.store(Arc::new(gateway.trusted_proxies.clone()));
         front.max_body.store(usize::try_from(gateway.max_body).unwrap_or(usize::MAX), Ordering::Relaxed);
@@ -52,4 +69,23 @@ impl Live {
         }
         applied
     }
+}
+
+/// Takes the certificate over, and says what an operator should know of it.
+pub fn encrypt(encryption: &Encryption, gateway: &Gateway) -> Result<(), rustls::Error> {
+    encryption.replace(gateway.tls.as_ref())?;
+    let Some((tls, identity)) = gateway.tls.as_ref().and_then(|tls| Some((tls, tls.identity.as_ref()?)))
+    else {
+        return Ok(());
+    };
+    if let Some(problem) = identity.out_of_date(SystemTime::now()) {
+        let file = tls.certificate.display();
+        warn!("the certificate in {file} {problem}: clients will refuse it; renew it and reload");
+    }
+    if identity.is_exposed() {
+        let file = tls.key.display();
+        // No refusal: secrets that a container is given are often mounted so, in a root of its own.
+        warn!("everybody on this machine may read the private key in {file}: chmod o-rwx '{file}'");
+    }
+    Ok(())
 }

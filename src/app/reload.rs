@@ -1,6 +1,6 @@
 //! Taking another configuration while the gateway runs: read, check, compare, take over; or leave everything as it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use zeroize::Zeroizing;
 
 use crate::base::{FINGERPRINT, fingerprint};
 use crate::config::{self, Config, Loaded, Setting, Sources};
@@ -68,7 +69,7 @@ impl Reloader {
     /// A reloader of what has just been started.
     pub fn new(sources: Sources, loaded: Loaded, live: Live, notifier: Notifier) -> Reloader {
         let started = loaded.settings.clone();
-        let seen = StdMutex::new(look(&loaded.paths));
+        let seen = StdMutex::new(look(&watched(&loaded)));
         let (loaded, last) = (Mutex::new(loaded), watch::Sender::new(None));
         Reloader(Arc::new(Inner { sources, live, notifier, loaded, seen, started, last }))
     }
@@ -78,12 +79,13 @@ impl Reloader {
         let inner = &self.0;
         let mut loaded = inner.loaded.lock().await;
         inner.notifier.reloading();
-        let outcome = match self.read(&loaded.paths).await {
+        let read = self.read(&loaded).await;
+        let outcome = match read.and_then(|next| inner.live.against(&next.config).map_or(Ok(next), refused)) {
             Ok(next) => {
                 let servers = inner.live.apply(&next.config);
                 let summary = Summary {
                     servers,
-                    changed: differing(&loaded.settings, &next.settings, true),
+                    changed: changed(&loaded, &next),
                     restart: differing(&inner.started, &next.settings, false),
                 };
                 *loaded = next;
@@ -126,8 +128,8 @@ impl Reloader {
         status(&self.0.live)
     }
 
-    async fn read(&self, before: &[PathBuf]) -> Result<Loaded, Refused> {
-        let (inner, before) = (Arc::clone(&self.0), before.to_vec());
+    async fn read(&self, before: &Loaded) -> Result<Loaded, Refused> {
+        let (inner, before) = (Arc::clone(&self.0), watched(before));
         // Files can be on a disk that hangs.
         let read = tokio::task::spawn_blocking(move || {
             // Looked at first: what changes while they are read is seen by the next look.
@@ -152,7 +154,7 @@ impl Reloader {
         loop {
             let (every, paths) = {
                 let loaded = self.0.loaded.lock().await;
-                (loaded.config.gateway.watch, loaded.paths.clone())
+                (loaded.config.gateway.watch, watched(&loaded))
             };
             let wait = tokio::time::sleep(every.unwrap_or(UNWATCHED));
             if stop.run_until_cancelled(wait).await.is_none() {
@@ -188,26 +190,48 @@ impl Inner {
 /// How soon it is noticed that files are to be watched.
 const UNWATCHED: Duration = Duration::from_secs(5);
 
+fn refused(fault: String) -> Result<Loaded, Refused> {
+    Err(Refused { faults: vec![fault] })
+}
+
+/// Keys of the daemon that have changed and hold now, those included whose files have.
+fn changed(before: &Loaded, after: &Loaded) -> Vec<String> {
+    let mut keys = differing(&before.settings, &after.settings, true);
+    let tls = |loaded: &Loaded| loaded.config.gateway.tls.as_ref().and_then(|tls| tls.identity.clone());
+    let (before, after) = (tls(before), tls(after));
+    if before.is_some() && after.is_some() && before != after {
+        keys.push("gateway.tls.certificate".to_owned());
+        keys.sort();
+        keys.dedup();
+    }
+    keys
+}
+
+/// What a configuration comes from: its files and folders, and the files of the certificate.
+fn watched(loaded: &Loaded) -> Vec<PathBuf> {
+    let tls = loaded.config.gateway.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]);
+    loaded.paths.iter().cloned().chain(tls).collect()
+}
+
 /// A number that changes when any of the files does. They are small, and times of files can lie.
 fn look(paths: &[PathBuf]) -> [u8; FINGERPRINT] {
-    let mut all = Vec::new();
-    let mut add = |path: &PathBuf| {
+    // Each once: a drop-in is in its folder, too, and one that is new there is no other than one that is known.
+    let mut files = BTreeSet::new();
+    for path in paths {
+        match std::fs::read_dir(path) {
+            Err(_) => drop(files.insert(path.clone())),
+            Ok(entries) => {
+                let inside = entries.filter_map(|entry| Some(entry.ok()?.path()));
+                files.extend(inside.filter(|path| path.extension().is_some_and(|name| name == "toml")));
+            }
+        }
+    }
+    let mut all = Zeroizing::new(Vec::new());
+    for path in files {
         all.extend(path.as_os_str().as_encoded_bytes());
         all.push(0);
         all.extend(std::fs::read(path).unwrap_or_default());
         all.push(0);
-    };
-    // The first is the file, the last the folder of its drop-ins, and what lies between lies in that folder.
-    for path in paths.iter().take(1).chain(paths.iter().skip(1).next_back()) {
-        match std::fs::read_dir(path) {
-            Err(_) => add(path),
-            Ok(entries) => {
-                let mut inside: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-                inside.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
-                inside.sort();
-                inside.iter().for_each(&mut add);
-            }
-        }
     }
     fingerprint(&all)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use crate::http::Render;
+use crate::http::{Encryption, Render};
 use crate::router::Router;
 use crate::session::{Hub, Sessions};
 use crate::store::Store;
@@ -15,6 +15,7 @@ use crate::telemetry::{self, LogGuard, MetricsHandle, names};
 pub(super) fn render(
     router: Router,
     (services, sessions, hub, store): (Services, Sessions, Hub, Store),
+    encryption: Encryption,
     (metrics, log): (MetricsHandle, Arc<LogGuard>),
 ) -> Render {
     Arc::new(move || {
@@ -23,6 +24,7 @@ pub(super) fn render(
         telemetry::tell_runtime(&Handle::current());
         router.fleet().tell_metrics();
         services.tell_metrics();
+        encryption.tell_metrics();
         router.results().tell_metrics();
         names::SESSIONS.gauge(&[]).set(sessions.count() as f64);
         names::STREAMS.gauge(&[]).set(hub.streams() as f64);

@@ -8,8 +8,8 @@ use clap::Args;
 use http::{Request, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 
+use crate::config;
 use crate::upstream::http::{ClientOptions, HttpClient};
-use crate::{app, config};
 
 use super::arguments::Serve;
 use super::exit;
@@ -41,7 +41,7 @@ pub fn health(arguments: Health, before: Serve) -> ExitCode {
         None => {
             let Serve { config, data_dir, listen } = arguments.serve.over(before);
             match super::load::configuration(config, data_dir, listen) {
-                Ok(config) => app::base_of(config.gateway.listen),
+                Ok(config) => config::Listening::of(&config.gateway).base(),
                 Err(code) => return code,
             }
         }

@@ -196,7 +196,7 @@ fn url_of(arguments: &Connect) -> Result<String, ExitCode> {
         return Ok(url.clone());
     }
     let loaded = load(arguments.config.clone())?;
-    let base = app::base_of(loaded.gateway.listen);
+    let base = app::base_of(&loaded.gateway, loaded.gateway.listen);
     let server = arguments.server.as_ref().map(|name| format!("/{name}")).unwrap_or_default();
     if let Some(name) = &arguments.server
         && !loaded.servers.iter().any(|server| server.name.as_str() == name)

@@ -28,6 +28,7 @@ use super::replay::Replay;
 use super::servers;
 use super::services;
 use super::show;
+use super::tls;
 use super::tool_prompts;
 
 /// What a configuration is built from.
@@ -225,6 +226,7 @@ fn gateway(reader: &mut Reader<'_>, sources: &Sources) -> Option<Gateway> {
     let data_dir = data_dir(reader, sources);
     let gateway = Gateway {
         listen: listen.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), keys::DEFAULT_PORT)),
+        tls: tls::tls(reader),
         data_dir: data_dir.clone().unwrap_or_default(),
         workers,
         allowed_origins: origins(reader),

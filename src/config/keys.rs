@@ -15,6 +15,7 @@ mod policy;
 mod replay;
 mod servers;
 mod services;
+mod tls;
 
 use std::time::Duration;
 
@@ -138,6 +139,7 @@ const MIN_NAME: u64 = 40;
 const MAX_NAME: u64 = 128;
 
 const LOG_FORMATS: &[&str] = &["text", "json"];
+const TLS_VERSIONS: &[&str] = &["1.2", "1.3"];
 const REPLACES: &[&str] = &["overlap", "stop_first"];
 const STARTS: &[&str] = &["eager", "lazy"];
 const CAPTURES: &[&str] = &["none", "errors", "all"];
@@ -177,6 +179,7 @@ const fn remote(path: &'static str, kind: Kind, default: KeyDefault, doc: &'stat
 const SECTIONS: &[&[KeyDoc]] = &[
     import::ROWS,
     gateway::ROWS,
+    tls::ROWS,
     admin::ROWS,
     compat::ROWS,
     metrics::ROWS,

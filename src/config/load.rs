@@ -1,6 +1,5 @@
 //! Laying the layers on each other, and what comes out of it.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::build;
@@ -15,7 +14,8 @@ use super::model::{Config, Origin};
 use super::references::Scope;
 use super::source::SourceMap;
 
-const SYSTEM_FILE: &str = "/etc/trunkline/gateway.toml";
+/// The system's file.
+pub(super) const SYSTEM_FILE: &str = "/etc/trunkline/gateway.toml";
 
 /// A configuration, and where each part of it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,28 +54,13 @@ pub fn load(sources: Sources) -> Result<Loaded, Faults> {
     load_with(&sources, Path::new(SYSTEM_FILE))
 }
 
-/// The address of the administration interface of the gateway that this configuration is for. References are left as
-/// written: who asks a gateway need not have its credentials.
-pub fn where_it_listens(sources: Sources) -> Result<SocketAddr, Faults> {
-    let config = load_as(&sources, Path::new(SYSTEM_FILE), false)?.config;
-    let mut address = config.admin.listen.unwrap_or(config.gateway.listen);
-    // Where a gateway listens everywhere, it listens on loopback too.
-    if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() {
-            Ipv4Addr::LOCALHOST.into()
-        } else {
-            Ipv6Addr::LOCALHOST.into()
-        });
-    }
-    Ok(address)
-}
-
 /// [`load`] with another place for the system's file.
 pub(super) fn load_with(sources: &Sources, system_file: &Path) -> Result<Loaded, Faults> {
     load_as(sources, system_file, true)
 }
 
-fn load_as(sources: &Sources, system_file: &Path, resolve: bool) -> Result<Loaded, Faults> {
+/// [`load`], with references resolved or left as written.
+pub(super) fn load_as(sources: &Sources, system_file: &Path, resolve: bool) -> Result<Loaded, Faults> {
     let mut faults = Collector::default();
     let Files { origin, layers, mut paths } = files::read(sources, system_file, &mut faults);
     let env = given::from_env(&sources.env, &mut faults);

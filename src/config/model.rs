@@ -18,6 +18,7 @@ use super::links::Links;
 use super::oauth::OAuth;
 use super::policy::PolicyRules;
 use super::rate::Rate;
+use super::tls::Tls;
 use super::tool_prompts::ToolPrompts;
 use super::tool_results::ToolResults;
 use super::url::Url;
@@ -75,6 +76,8 @@ impl fmt::Display for Origin {
 pub struct Gateway {
     /// Where the gateway listens.
     pub listen: SocketAddr,
+    /// The certificate under which it speaks TLS there; without one it speaks plain HTTP.
+    pub tls: Option<Tls>,
     /// Where the gateway keeps its own files.
     pub data_dir: PathBuf,
     /// Worker threads of the runtime.

@@ -12,6 +12,15 @@ use crate::guard::Peer;
 /// Headers by which a proxy says for whom it asks.
 const RELAY_HEADERS: [&str; 3] = ["forwarded", "x-forwarded-for", "x-real-ip"];
 
+/// The connection by which an exchange has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Way {
+    /// Who is at its other end.
+    pub peer: SocketAddr,
+    /// Whether it is under TLS.
+    pub encrypted: bool,
+}
+
 /// How an exchange has come to us.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival<'r> {
@@ -19,26 +28,30 @@ pub struct Arrival<'r> {
     pub peer: Peer,
     /// Whether the last step was a proxy that is believed.
     by_proxy: bool,
+    /// Whether it came to us under TLS.
+    encrypted: bool,
     headers: &'r HeaderMap,
     uri: &'r Uri,
 }
 
 impl<'r> Arrival<'r> {
-    /// Reads the head of an exchange that came over a connection from `peer`. What it says of clients behind proxies is
+    /// Reads the head of an exchange that came this way. What it says of clients behind proxies is
     /// believed from `proxies`, and from nobody else.
-    pub fn read(peer: SocketAddr, headers: &'r HeaderMap, uri: &'r Uri, proxies: &[IpNet]) -> Arrival<'r> {
-        let peer = peer.ip().to_canonical();
+    pub fn read(way: Way, headers: &'r HeaderMap, uri: &'r Uri, proxies: &[IpNet]) -> Arrival<'r> {
+        let peer = way.peer.ip().to_canonical();
         let trusted = |address: &IpAddr| proxies.iter().any(|network| network.contains(address));
         let by_proxy = trusted(&peer);
         let address = if by_proxy { client(peer, headers, trusted) } else { peer };
         // Whoever comes through a proxy is not certain to be on this machine, whatever the proxy says.
         let relayed = by_proxy || RELAY_HEADERS.iter().any(|name| headers.contains_key(*name));
-        Arrival { peer: Peer { address, relayed }, by_proxy, headers, uri }
+        Arrival { peer: Peer { address, relayed }, by_proxy, encrypted: way.encrypted, headers, uri }
     }
 
     /// The beginning of every address of ours, as the client writes it; nothing if it has sent nonsense.
     pub fn origin(&self) -> Option<String> {
-        let https = self.told("x-forwarded-proto").is_some_and(|name| name.eq_ignore_ascii_case("https"));
+        // What the client speaks is what its proxy says; without one it is what we see.
+        let told = self.told("x-forwarded-proto").map(|name| name.eq_ignore_ascii_case("https"));
+        let https = told.unwrap_or(self.encrypted);
         let scheme = if https { "https" } else { "http" };
         let own = || match self.headers.get(HOST) {
             Some(host) => host.to_str().ok(),
@@ -103,9 +116,9 @@ mod tests {
             headers.append(*name, value.parse().unwrap());
         }
         let proxies = ["10.0.0.0/8", "127.0.0.1/32", "2001:db8::/32"].map(|text| text.parse().unwrap());
-        let peer = SocketAddr::new(peer.parse().unwrap(), 5);
+        let way = Way { peer: SocketAddr::new(peer.parse().unwrap(), 5), encrypted: false };
         let (uri, headers) = (Uri::from_static("/mcp"), headers);
-        let arrival = Arrival::read(peer, &headers, &uri, &proxies);
+        let arrival = Arrival::read(way, &headers, &uri, &proxies);
         Seen { peer: arrival.peer, origin: arrival.origin() }
     }
 
@@ -159,6 +172,26 @@ mod tests {
             read("127.0.0.1", &[]).peer.relayed
                 && read("127.0.0.1", &[("x-forwarded-for", "127.0.0.1")]).peer.relayed
         );
+    }
+
+    #[test]
+    fn a_client_under_tls_is_told_https_whoever_it_says_it_is_behind() {
+        let origin = |peer: &str, forwarded: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert("host", "gateway.example".parse().unwrap());
+            forwarded.map(|scheme| headers.insert("x-forwarded-proto", scheme.parse().unwrap()));
+            let way = Way { peer: SocketAddr::new(peer.parse().unwrap(), 5), encrypted: true };
+            let proxies = ["10.0.0.0/8".parse().unwrap()];
+            Arrival::read(way, &headers, &Uri::from_static("/mcp"), &proxies).origin().unwrap()
+        };
+        assert_eq!(origin("203.0.113.9", None), "https://gateway.example");
+        assert_eq!(
+            origin("203.0.113.9", Some("http")),
+            "https://gateway.example",
+            "a stranger is not believed"
+        );
+        assert_eq!(origin("10.0.0.1", Some("http")), "http://gateway.example", "what its client speaks");
+        assert_eq!(origin("10.0.0.1", None), "https://gateway.example");
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! What every exchange needs, and the way from a path to who answers it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -19,11 +18,12 @@ use crate::session::{Hub, Sessions};
 use crate::supervisor::Services;
 use crate::telemetry::names;
 
-use super::arrival::Arrival;
+use super::arrival::{Arrival, Way};
 use super::body::{FrontBody, RequestBody};
 use super::oldest::{self, Oldest};
 use super::origin::{OriginRules, refused};
 use super::reply::{FrontResponse, refusal, status};
+use super::tls::Encryption;
 use super::told::Exchange;
 use super::who::Who;
 use super::{access, enhance, metadata, pages, post, rest, services, streams};
@@ -52,6 +52,8 @@ pub struct Front {
     pub proxies: ArcSwap<Vec<IpNet>>,
     /// Cap of a request's body in bytes.
     pub max_body: AtomicUsize,
+    /// Whether TLS is spoken here.
+    pub encryption: Encryption,
     /// Whether MCP is served here, and services.
     pub serves_mcp: bool,
     /// Everything beside MCP: health, metrics, administration.
@@ -77,7 +79,7 @@ impl Front {
 const MCP: &str = "/mcp";
 
 /// Answers one exchange.
-pub async fn exchange(front: Arc<Front>, peer: SocketAddr, request: Request<Incoming>) -> FrontResponse {
+pub async fn exchange(front: Arc<Front>, way: Way, request: Request<Incoming>) -> FrontResponse {
     let noted = Exchange::begin(&request);
     if let Err(why) = front.rules.check(request.headers(), request.uri()) {
         names::HTTP_REJECTIONS.counter(&["origin"]).increment(1);
@@ -88,7 +90,7 @@ pub async fn exchange(front: Arc<Front>, peer: SocketAddr, request: Request<Inco
     let origin = request.headers().get(http::header::ORIGIN).cloned();
     let mut response = match front.rules.preflight(&request) {
         Some(preflight) => preflight,
-        None => answer(&front, peer, request, &noted).await,
+        None => answer(&front, way, request, &noted).await,
     };
     noted.tell(front.router.activity(), None, &mut response);
     front.rules.allow(&mut response, origin);
@@ -96,13 +98,8 @@ pub async fn exchange(front: Arc<Front>, peer: SocketAddr, request: Request<Inco
 }
 
 /// The credential comes before everything else: whoever is not let in learns nothing, not even which servers there are.
-async fn answer(
-    front: &Arc<Front>,
-    peer: SocketAddr,
-    request: Request<Incoming>,
-    noted: &Exchange,
-) -> FrontResponse {
-    let arrival = Arrival::read(peer, request.headers(), request.uri(), &front.proxies.load());
+async fn answer(front: &Arc<Front>, way: Way, request: Request<Incoming>, noted: &Exchange) -> FrontResponse {
+    let arrival = Arrival::read(way, request.headers(), request.uri(), &front.proxies.load());
     if let Some(metadata) = metadata::answer(&front.guard, &arrival, &request) {
         return metadata;
     }

@@ -13,14 +13,17 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use super::arrival::Way;
 use super::front::{Front, exchange};
 use super::reply::FrontResponse;
+use super::tls::{self, Terms};
 
 /// How long a client may take to send the head of a request: the classic defence against connections that only
 /// trickle. Nginx's default of 60 s, halved.
@@ -36,9 +39,16 @@ pub async fn serve(front: Arc<Front>, listener: TcpListener, connections: usize,
         match accepted {
             Ok((stream, peer, place)) => {
                 let (front, protocols, stop) = (Arc::clone(&front), Arc::clone(&protocols), stop.clone());
+                let terms = front.encryption.terms();
                 open.spawn(async move {
                     let _place = place;
-                    connection(front, &protocols, stream, peer, &stop).await;
+                    match terms {
+                        None => connection(front, &protocols, stream, peer, &stop).await,
+                        // Boxed, so that a plain connection does not carry the room for it.
+                        Some(terms) => {
+                            Box::pin(encrypted(front, &protocols, &terms, stream, peer, &stop)).await
+                        }
+                    }
                 });
             }
             Err(error) => {
@@ -108,6 +118,10 @@ async fn is_http2(stream: &TcpStream) -> Option<bool> {
 /// whose request is on its way would be reset under it.
 const FIRST_WORDS: Duration = Duration::from_millis(250);
 
+/// What a connection is made of.
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire for T {}
+
 type Place = tokio::sync::OwnedSemaphorePermit;
 
 async fn accept(
@@ -138,10 +152,47 @@ async fn connection(
         () = last_call => None,
     };
     let Some(http2) = http2 else { return };
-    let ended = if http2 {
-        serve_http2(front, &protocols.http2, stream, peer, stop).await
-    } else {
-        serve_http1(front, &protocols.http1, stream, peer, stop).await
+    exchanges(front, protocols, stream, http2, Way { peer, encrypted: false }, stop).await;
+}
+
+/// A connection under TLS: the handshake and the first word have their time, as the first word of a plain one has.
+async fn encrypted(
+    front: Arc<Front>,
+    protocols: &Protocols,
+    terms: &Terms,
+    stream: TcpStream,
+    peer: SocketAddr,
+    stop: &CancellationToken,
+) {
+    let greeting = async {
+        let mut stream = terms.greet(stream).await?;
+        let spoken = tokio::time::timeout(HEAD_TIMEOUT, stream.fill_buf()).await;
+        matches!(spoken, Ok(Ok(word)) if !word.is_empty()).then_some(stream)
+    };
+    let last_call = async {
+        stop.cancelled().await;
+        tokio::time::sleep(IDLE_AT_END).await;
+    };
+    let stream = tokio::select! {
+        greeted = greeting => greeted,
+        () = last_call => None,
+    };
+    let Some(stream) = stream else { return };
+    let http2 = tls::is_http2(&stream);
+    Box::pin(exchanges(front, protocols, stream, http2, Way { peer, encrypted: true }, stop)).await;
+}
+
+async fn exchanges(
+    front: Arc<Front>,
+    protocols: &Protocols,
+    stream: impl Wire,
+    http2: bool,
+    way: Way,
+    stop: &CancellationToken,
+) {
+    let ended = match http2 {
+        true => serve_http2(front, &protocols.http2, stream, way, stop).await,
+        false => serve_http1(front, &protocols.http1, stream, way, stop).await,
     };
     if let Err(error) = ended {
         debug!(%error, "a connection ended early");
@@ -154,7 +205,7 @@ async fn connection(
 /// `busy` is told of every exchange, and shared with every exchange that is under way, so that its count tells how many there are.
 fn answering(
     front: Arc<Front>,
-    peer: SocketAddr,
+    way: Way,
     busy: &Arc<Busy>,
 ) -> impl Service<Request<Incoming>, Response = FrontResponse, Error = Infallible, Future = Exchange> + use<>
 {
@@ -164,7 +215,7 @@ fn answering(
         busy.begun.notify_one();
         Box::pin(async move {
             let _busy = busy;
-            Ok(exchange(front, peer, request).await)
+            Ok(exchange(front, way, request).await)
         })
     })
 }
@@ -174,12 +225,12 @@ type Exchange = Pin<Box<dyn Future<Output = Result<FrontResponse, Infallible>> +
 async fn serve_http1(
     front: Arc<Front>,
     builder: &http1::Builder,
-    stream: TcpStream,
-    peer: SocketAddr,
+    stream: impl Wire,
+    way: Way,
     stop: &CancellationToken,
 ) -> hyper::Result<()> {
     let busy = Arc::new(Busy::default());
-    let service = answering(Arc::clone(&front), peer, &busy);
+    let service = answering(Arc::clone(&front), way, &busy);
     let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         ended = serving.as_mut() => return ended,
@@ -222,12 +273,12 @@ const IDLE_AT_END: Duration = Duration::from_secs(1);
 fn serve_http2<'s>(
     front: Arc<Front>,
     builder: &'s http2::Builder<TokioExecutor>,
-    stream: TcpStream,
-    peer: SocketAddr,
+    stream: impl Wire,
+    way: Way,
     stop: &'s CancellationToken,
 ) -> Pin<Box<dyn Future<Output = hyper::Result<()>> + Send + 's>> {
     Box::pin(async move {
-        let service = answering(front, peer, &Arc::default());
+        let service = answering(front, way, &Arc::default());
         let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
         tokio::select! {
             ended = serving.as_mut() => return ended,

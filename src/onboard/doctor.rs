@@ -5,7 +5,7 @@ use crate::config::{self, Config, Loaded, Origin, Sources};
 use crate::supervisor::Surroundings;
 
 use super::finding::Finding;
-use super::{doctor_host, doctor_servers, doctor_services};
+use super::{doctor_front, doctor_host, doctor_servers, doctor_services};
 
 /// What to look at.
 pub struct Doctor {
@@ -26,7 +26,8 @@ pub async fn examine(doctor: Doctor, mut tell: impl FnMut(Finding)) {
     doctor_host::open_files(&mut tell);
     doctor_host::data_folder(&config.gateway.data_dir, &mut tell);
     doctor_host::database(&config.gateway.data_dir, &mut tell).await;
-    doctor_host::address(config.gateway.listen, &mut tell).await;
+    doctor_front::certificate(&config.gateway, &mut tell);
+    doctor_front::address(&config.gateway, &mut tell).await;
     doctor_servers::commands(&config, &doctor.surroundings, &mut tell).await;
     if doctor.start_servers {
         doctor_services::services(&config, &mut tell).await;

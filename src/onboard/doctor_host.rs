@@ -1,15 +1,9 @@
-//! The machine: clock, limits, folders, database, address.
+//! The machine: clock, limits, folders, database.
 
 use std::fs;
-use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
 
 use crate::platform;
 use crate::store;
@@ -22,10 +16,6 @@ const PUBLISHED: Duration = Duration::from_secs(1_785_196_800);
 const ENOUGH_FILES: u64 = 4096;
 /// Room for the database to grow, and for its log beside it.
 const ENOUGH_DISK: u64 = 100 << 20;
-/// A daemon on this machine answers at once, or is in trouble.
-const ANSWER_WAIT: Duration = Duration::from_secs(3);
-/// More than the whole answer of `/readyz`.
-const ANSWER_BYTES: usize = 4096;
 /// Permission bits of everybody but the owner.
 const OTHERS: u32 = 0o077;
 /// Permission to write of everybody but the owner.
@@ -125,45 +115,4 @@ pub(super) async fn database(folder: &Path, tell: &mut impl FnMut(Finding)) {
             "the gateway serves without it; a damaged file is moved aside at its next start and a new one begun",
         )),
     }
-}
-
-pub(super) async fn address(address: SocketAddr, tell: &mut impl FnMut(Finding)) {
-    let about = "address";
-    let error = match TcpListener::bind(address).await {
-        Ok(_) => return tell(Finding::good(about, format!("{address} is free"))),
-        Err(error) => error,
-    };
-    let other_port = "choose another with gateway.listen or --listen";
-    match error.kind() {
-        ErrorKind::AddrInUse => match timeout(ANSWER_WAIT, is_ours(address)).await {
-            Ok(Ok(true)) => tell(Finding::good(about, format!("a gateway answers at {address}"))),
-            _ => tell(Finding::fault(
-                about,
-                format!("{address} is taken by another program"),
-                format!("stop it (`ss -ltnp 'sport = :{}'` names it), or {other_port}", address.port()),
-            )),
-        },
-        ErrorKind::PermissionDenied => tell(Finding::fault(
-            about,
-            format!("this user may not listen on {address}"),
-            format!("ports below 1024 are the system's; {other_port}"),
-        )),
-        ErrorKind::AddrNotAvailable => tell(Finding::fault(
-            about,
-            format!("{} is no address of this machine", address.ip()),
-            "write 127.0.0.1 for this machine alone, or an address that `ip addr` shows",
-        )),
-        _ => tell(Finding::fault(about, format!("{address} cannot be listened on: {error}"), other_port)),
-    }
-}
-
-/// Whether what answers there is a gateway of ours.
-async fn is_ours(address: SocketAddr) -> std::io::Result<bool> {
-    let mut stream = TcpStream::connect(address).await?;
-    let ask = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(ask.as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER_BYTES as u64).read_to_end(&mut answer).await?;
-    let text = String::from_utf8_lossy(&answer);
-    Ok(text.contains("\"servers\"") && text.contains("\"status\""))
 }

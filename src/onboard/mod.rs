@@ -11,6 +11,7 @@ mod clients;
 mod connect;
 mod credentials;
 mod doctor;
+mod doctor_front;
 mod doctor_host;
 mod doctor_servers;
 mod doctor_services;

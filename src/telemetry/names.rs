@@ -103,6 +103,16 @@ metrics_table! {
     PARKED_CALLS = Metric::gauge_of(
         "trunkline_parked_calls", &[],
         "Calls of modern clients that a server has asked something, and that wait for the answers without a place.");
+    /// Connections without an agreement on TLS.
+    TLS_HANDSHAKE_FAILURES = Metric::counter_of(
+        "trunkline_tls_handshake_failures_total", &["reason"],
+        "Connections that did not come to an agreement on TLS, by reason (timeout, plain, closed, refused, incompatible, malformed).");
+    /// Until when the certificate is good.
+    TLS_CERTIFICATE_EXPIRY = Metric {
+        name: "trunkline_tls_certificate_expiry_timestamp_seconds", kind: Kind::Gauge, unit: Some(Unit::Seconds),
+        labels: &[],
+        help: "Until when the gateway's certificate is good, in seconds since 1970-01-01 UTC; 0 without TLS.",
+    };
     /// Legacy sessions.
     SESSIONS = Metric::gauge_of("trunkline_sessions", &[], "Legacy client sessions that hold state here.");
     /// Open streams.

@@ -65,6 +65,7 @@ mod stdio;
 mod streaming;
 mod supervision;
 mod tasks;
+mod tls_front;
 mod tokens;
 mod tool_cache;
 mod tracing;

@@ -68,9 +68,12 @@ impl Trouble {
 impl Client {
     /// The gateway that `remote` means. `before` is the configuration file that was named before the command.
     pub fn find(remote: &Remote, before: Option<PathBuf>) -> Result<Client, Trouble> {
-        let base = base(remote, before)?;
+        let (base, here) = base(remote, before)?;
         let options = ClientOptions {
             https: base.starts_with("https:"),
+            // On the way to this machine itself nobody is between. Its certificate is made out to the name that its
+            // clients use; whoever holds the port in its place would be taken for it under plain HTTP, too.
+            trust_anybody: here && remote.ca_file.is_none(),
             connect_timeout: PATIENCE,
             ca_file: remote.ca_file.clone(),
             ..ClientOptions::default()
@@ -167,8 +170,8 @@ impl Client {
     }
 }
 
-/// The scheme, host and port of the gateway.
-fn base(remote: &Remote, before: Option<PathBuf>) -> Result<String, Trouble> {
+/// The scheme, host and port of the gateway, and whether it is the configuration that says that it is on this machine.
+fn base(remote: &Remote, before: Option<PathBuf>) -> Result<(String, bool), Trouble> {
     let usage = |message: String| Trouble { code: exit::USAGE, message };
     let named = remote.url.clone().or_else(|| {
         let unset = remote.config.is_none() && before.is_none();
@@ -177,7 +180,7 @@ fn base(remote: &Remote, before: Option<PathBuf>) -> Result<String, Trouble> {
     if let Some(url) = named {
         let uri: Uri = url.parse().map_err(|_| usage(format!("'{url}' is no URL")))?;
         return match (uri.scheme_str(), uri.authority()) {
-            (Some(scheme @ ("http" | "https")), Some(host)) => Ok(format!("{scheme}://{host}")),
+            (Some(scheme @ ("http" | "https")), Some(host)) => Ok((format!("{scheme}://{host}"), false)),
             _ => Err(usage(format!("'{url}' is no URL of a gateway, such as http://127.0.0.1:6270"))),
         };
     }
@@ -185,7 +188,7 @@ fn base(remote: &Remote, before: Option<PathBuf>) -> Result<String, Trouble> {
         .map_err(|error| Trouble::failure(format!("cannot find out where this program is: {error}")))?;
     let listens = config::where_it_listens(sources)
         .map_err(|faults| Trouble { code: exit::CONFIGURATION, message: faults.to_string() })?;
-    Ok(format!("http://{listens}"))
+    Ok((listens.base(), listens.is_here()))
 }
 
 /// The key. It never comes by the command line, where everybody could read it.

@@ -1,6 +1,6 @@
 //! The built-in file, which is also the example for people to copy.
 
-use super::super::{EXAMPLE, Origin, Protocol, Transport, keys};
+use super::super::{EXAMPLE, Origin, Protocol, TlsVersion, Transport, keys};
 use super::{given, nothing_given};
 
 /// The example with every `# key = value` and `# [table]` in force.
@@ -11,7 +11,12 @@ fn uncommented() -> String {
         let is_key = key.len() < body.len() && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
         (is_key || body.starts_with('[')).then(|| body.to_owned())
     };
-    EXAMPLE.lines().map(|line| setting(line).unwrap_or_else(|| line.to_owned()) + "\n").collect()
+    let all: String =
+        EXAMPLE.lines().map(|line| setting(line).unwrap_or_else(|| line.to_owned()) + "\n").collect();
+    // The files of a certificate are read, and those of the example are nobody's.
+    let certificate = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/tls/front/first");
+    all.replace("/etc/trunkline/tls/fullchain.pem", &format!("{certificate}.pem"))
+        .replace("/etc/trunkline/tls/privkey.pem", &format!("{certificate}.key"))
 }
 
 #[test]
@@ -53,6 +58,8 @@ fn the_example_shows_every_key_of_the_daemon_with_its_default() {
     let mut shown = shown.config;
     let built_in = nothing_given().config();
     shown.gateway.workers = built_in.gateway.workers;
+    let tls = shown.gateway.tls.take().unwrap();
+    assert_eq!((tls.min_version, tls.handshake_timeout.as_secs()), (TlsVersion::V1_2, 10));
     assert_eq!(shown.gateway, built_in.gateway);
     shown.servers[0].name = built_in.servers[0].name.clone();
     assert_eq!(shown.activity, built_in.activity);

@@ -27,6 +27,38 @@ servers.d.oauth.issuer = \"http://d/\"
 macro_rules! of_gateway {
     ($($field:tt)+) => { |config| format!("{:?}", config.gateway.$($field)+) };
 }
+macro_rules! of_tls {
+    ($($field:tt)+) => {
+        |config| config.gateway.tls.as_ref().map(|tls| format!("{:?}", tls.$($field)+)).unwrap_or_default()
+    };
+}
+/// The folder of the tests' certificates.
+macro_rules! front {
+    ($file:expr) => {
+        concat!("\"", env!("CARGO_MANIFEST_DIR"), "/tests/it/tls/front/", $file, "\"")
+    };
+}
+macro_rules! with_key {
+    ($file:literal, $name:literal) => {
+        concat!(front!($file), "\ngateway.tls.key = ", front!(concat!($name, ".key")))
+    };
+}
+macro_rules! with_certificate {
+    ($file:literal, $name:literal) => {
+        concat!(front!($file), "\ngateway.tls.certificate = ", front!(concat!($name, ".pem")))
+    };
+}
+macro_rules! with_both {
+    ($value:literal) => {
+        concat!(
+            $value,
+            "\ngateway.tls.certificate = ",
+            front!("first.pem"),
+            "\ngateway.tls.key = ",
+            front!("first.key")
+        )
+    };
+}
 macro_rules! of_activity {
     ($($field:tt)+) => { |config| format!("{:?}", config.activity.$($field)+) };
 }
@@ -125,6 +157,20 @@ const ROWS: &[Row] = &[
         of_gateway!(trusted_proxies),
         "[10.0.0.0/8, ::1/128]",
     ),
+    (
+        "gateway.tls.certificate",
+        with_key!("first.pem", "first"),
+        of_tls!(certificate.file_name()),
+        "Some(\"first.pem\")",
+    ),
+    (
+        "gateway.tls.key",
+        with_certificate!("first.key", "first"),
+        of_tls!(key.file_name()),
+        "Some(\"first.key\")",
+    ),
+    ("gateway.tls.min_version", with_both!("\"1.3\""), of_tls!(min_version), "V1_3"),
+    ("gateway.tls.handshake_timeout", with_both!("\"3s\""), of_tls!(handshake_timeout), "3s"),
     ("gateway.max_body", "\"1MiB\"", of_gateway!(max_body), "1048576"),
     ("gateway.max_sessions", "5", of_gateway!(max_sessions), "5"),
     ("gateway.session_ttl", "\"5m\"", of_gateway!(session_ttl), "300s"),

@@ -13,6 +13,7 @@ mod keys;
 mod oauth;
 mod pages;
 mod precedence;
+mod tls;
 mod values;
 
 use std::path::Path;

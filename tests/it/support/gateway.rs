@@ -32,7 +32,7 @@ pub struct Gateway {
 }
 
 /// What stands before the address in the banner.
-const LISTENS: &str = " listens on http://";
+const LISTENS: [&str; 2] = [" listens on http://", " listens on https://"];
 
 impl Gateway {
     /// Starts a gateway and waits until all its servers are ready.
@@ -71,7 +71,9 @@ impl Gateway {
         let said = Said::follow(&mut child);
         let (watched, told) = (said.clone(), said.clone());
         let address = tokio::task::spawn_blocking(move || {
-            watched.find(|line| line.split_once(LISTENS).and_then(|(_, address)| address.trim().parse().ok()))
+            let address =
+                |line: &str| LISTENS.iter().find_map(|said| line.split_once(said)?.1.trim().parse().ok());
+            watched.find(address)
         });
         let address = address.await.expect("looked");
         let address = address.unwrap_or_else(|| panic!("the gateway did not start:\n{}", told.text()));
