@@ -249,6 +249,14 @@ async fn serve_http1(
     }
 }
 
+/// Returns if no exchange begins in time. HTTP/2 has no head that could be waited for: a greeting that never ends, or one
+/// that nothing follows, would keep its place for ever.
+async fn silent(busy: &Busy) {
+    if tokio::time::timeout(HEAD_TIMEOUT, busy.begun.notified()).await.is_ok() {
+        std::future::pending::<()>().await;
+    }
+}
+
 /// A connection's exchanges.
 #[derive(Default)]
 struct Busy {
@@ -278,12 +286,33 @@ fn serve_http2<'s>(
     stop: &'s CancellationToken,
 ) -> Pin<Box<dyn Future<Output = hyper::Result<()>> + Send + 's>> {
     Box::pin(async move {
-        let service = answering(front, way, &Arc::default());
+        let busy = Arc::new(Busy::default());
+        let service = answering(front, way, &busy);
         let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let mut silent = pin!(silent(&busy));
         tokio::select! {
             ended = serving.as_mut() => return ended,
+            () = silent.as_mut() => return Ok(()),
             () = stop.cancelled() => serving.as_mut().graceful_shutdown(),
         }
-        serving.await
+        tokio::select! {
+            ended = serving => ended,
+            () = silent => Ok(()),
+        }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::{Instant, timeout};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_on_which_nothing_begins_is_given_up_and_any_other_is_not() {
+        let (busy, began) = (Busy::default(), Instant::now());
+        silent(&busy).await;
+        assert_eq!(began.elapsed(), HEAD_TIMEOUT);
+        busy.begun.notify_one();
+        assert!(timeout(100 * HEAD_TIMEOUT, silent(&busy)).await.is_err());
+    }
 }
