@@ -14,10 +14,10 @@ use tracing::debug;
 use crate::base::{Error, ErrorKind, FINGERPRINT, ServerName};
 use crate::catalog::{CatalogHandle, Changed};
 use crate::protocol::{RawId, method, skim, sse, write};
-use crate::supervisor::{Fleet, LinkKey, OwnChange, Updated};
+use crate::supervisor::{Fleet, LinkKey, News, OwnNews, Updated};
 use crate::upstream::ListKind;
 
-use super::notices::{Wants, acknowledgement, subscription_meta, under};
+use super::notices::{self, Wants, acknowledgement, subscription_meta, under};
 use super::queue::{self, Reader, Writer};
 use super::resumable::Stream;
 use super::sessions::Session;
@@ -113,7 +113,7 @@ impl Hub {
         let cap = AtomicUsize::new(cap);
         let hub = Hub(Arc::new(Inner { listeners: Mutex::default(), next, open, cap }));
         let (follower, changes, updates) = (hub.clone(), catalog.changes(), fleet.updates());
-        let own = fleet.own_changes();
+        let own = fleet.own_news();
         tokio::spawn(async move { follower.follow(changes, own, updates, shutdown).await });
         hub
     }
@@ -182,7 +182,7 @@ impl Hub {
     async fn follow(
         self,
         mut changes: broadcast::Receiver<Changed>,
-        mut own: broadcast::Receiver<OwnChange>,
+        mut own: broadcast::Receiver<OwnNews>,
         mut updates: broadcast::Receiver<Updated>,
         shutdown: CancellationToken,
     ) {
@@ -199,11 +199,8 @@ impl Hub {
                     Err(broadcast::error::RecvError::Lagged(_)) => self.announce(&everything, |_| true),
                     Err(broadcast::error::RecvError::Closed) => return self.end_all(),
                 },
-                change = own.recv() => match change {
-                    Ok(changed) => self.announce(&changed.kinds, |at| {
-                        at.endpoint.as_ref() == Some(&changed.server)
-                            && at.own.as_ref().is_some_and(|own| changed.concerns(own))
-                    }),
+                news = own.recv() => match news {
+                    Ok(own) => self.tell_owner(&own),
                     Err(broadcast::error::RecvError::Lagged(_)) => self.announce(&everything, |at| at.own.is_some()),
                     Err(broadcast::error::RecvError::Closed) => return self.end_all(),
                 },
@@ -236,6 +233,29 @@ impl Hub {
                         .map(subscription_meta)
                         .map(|meta| format!("{{{meta}}}"));
                     listener.line.say(&write::notification(method, params.as_deref()));
+                }
+            }
+        }
+    }
+
+    /// Tells those whose link it is what has come there.
+    fn tell_owner(&self, own: &OwnNews) {
+        let at_link = |at: &Vantage| {
+            at.endpoint.as_ref() == Some(&own.server) && at.own.as_ref().is_some_and(|key| own.concerns(key))
+        };
+        match &own.news {
+            News::Lists(kinds) => self.announce(kinds, at_link),
+            News::Said(note) => {
+                let level = notices::level_of(note);
+                // A modern client hears log lines on the streams of its calls and nowhere else.
+                for listener in self.lock().values().filter(|listener| listener.subscription.is_none()) {
+                    let owner =
+                        listener.session.is_some_and(|id| own.is_of(&id)) || at_link(&listener.vantage);
+                    let wanted =
+                        listener.watched.level().zip(level).is_none_or(|(from, level)| level >= from);
+                    if owner && wanted {
+                        listener.line.say(note.text());
+                    }
                 }
             }
         }

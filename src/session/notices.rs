@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::protocol::params::key;
+use crate::base::Level;
+use crate::protocol::params::{self, key};
 use crate::protocol::{Message, Params, RawId, Splice, method, skim, sse, translate, write};
 
 use super::watched::Watched;
@@ -26,6 +27,12 @@ impl Wants {
 /// The field of `_meta` by which a modern client knows its subscription.
 pub(super) fn subscription_meta(id: &RawId) -> String {
     format!(r#""_meta":{{"{}":{}}}"#, key::SUBSCRIPTION_ID, String::from_utf8_lossy(id.as_bytes()))
+}
+
+/// The level of a log line; none for anything else.
+pub(super) fn level_of(note: &Message) -> Option<Level> {
+    let read = Params::read(note).ok().filter(|_| note.method() == method::LOG_MESSAGE)?;
+    params::string_at(note, &read.level).and_then(|name| Level::parse(&name))
 }
 
 /// A server's notification under the subscription of the client that hears it.

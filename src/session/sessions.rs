@@ -1,7 +1,7 @@
 //! The sessions of legacy clients: the id carries what matters, memory holds the rest while it is of use.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -73,14 +73,12 @@ pub struct Session {
     /// Whether an earlier process opened it.
     inherited: bool,
     client: Arc<ClientInfo>,
-    /// The level of `logging/setLevel` plus one; 0 while the client has not asked.
-    log_level: AtomicU8,
     calls: Mutex<Vec<(RawId, Arc<Notify>)>>,
     pub(super) streams: AtomicU32,
     /// Questions that the client has not answered yet, by the number we asked them under.
     questions: Mutex<HashMap<u64, mpsc::Sender<Heard>>>,
     next_question: AtomicU64,
-    /// Resources that the client wants to hear of.
+    /// What the client wants to hear of.
     watched: Arc<Watched>,
     /// Its streams, once there has been one.
     home: OnceLock<Arc<Home>>,
@@ -255,7 +253,6 @@ impl Sessions {
             facts,
             inherited,
             client: Arc::new(client),
-            log_level: AtomicU8::new(0),
             calls: Mutex::default(),
             streams: AtomicU32::new(0),
             watched: Arc::default(),
@@ -312,13 +309,12 @@ impl Session {
 
     /// The level that the client has asked for.
     pub fn log_level(&self) -> Option<Level> {
-        let stored = self.log_level.load(Ordering::Relaxed);
-        Level::ALL.get(usize::from(stored).checked_sub(1)?).copied()
+        self.watched.level()
     }
 
     /// Notes the level that the client asks for.
     pub fn set_log_level(&self, level: Level) {
-        self.log_level.store(level as u8 + 1, Ordering::Relaxed);
+        self.watched.set_level(level);
     }
 
     /// Registers a call under the client's id, so that it can be withdrawn.

@@ -1,10 +1,11 @@
-//! The resources and tasks that one client wants to hear of.
+//! What one client wants to hear of: resources, tasks, and log lines from a level on.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::base::{Error, ErrorKind};
+use crate::base::{Error, ErrorKind, Level};
 use crate::supervisor::{Subscription, Updated};
 
 /// Subscriptions that one client may hold.
@@ -21,6 +22,8 @@ pub struct Watched {
     resources: Mutex<BTreeMap<String, Subscription>>,
     /// By the ids that the client knows.
     tasks: Mutex<BTreeMap<String, Subscription>>,
+    /// The level of `logging/setLevel` plus one; 0 while the client has not asked.
+    level: AtomicU8,
 }
 
 impl Watched {
@@ -48,6 +51,17 @@ impl Watched {
         }
         all.insert(id, subscription);
         Ok(())
+    }
+
+    /// The lowest level of log lines that the client has asked for.
+    pub fn level(&self) -> Option<Level> {
+        let stored = self.level.load(Ordering::Relaxed);
+        Level::ALL.get(usize::from(stored).checked_sub(1)?).copied()
+    }
+
+    /// Notes the level that the client asks for.
+    pub fn set_level(&self, level: Level) {
+        self.level.store(level as u8 + 1, Ordering::Relaxed);
     }
 
     /// Waits until the servers have been told, or a short while for those that are not up.

@@ -19,7 +19,7 @@ use super::event::ServerEvent;
 use super::generation::Resources;
 use super::handle::{ServerHandle, Updated};
 use super::launch::{Surroundings, era_key};
-use super::pool::OwnChange;
+use super::pool::OwnNews;
 use super::snapshot::Offer;
 use super::tasknote::TaskNote;
 use super::yard::Yard;
@@ -93,7 +93,7 @@ impl Fleet {
             changes: watch::Sender::new(0),
             updates: broadcast::Sender::new(UPDATES),
             task_notes: broadcast::Sender::new(UPDATES),
-            own_changes: broadcast::Sender::new(UPDATES),
+            own_news: broadcast::Sender::new(UPDATES),
             events: broadcast::Sender::new(EVENTS),
             shutdown: CancellationToken::new(),
             owners: TaskTracker::new(),
@@ -154,9 +154,9 @@ impl Fleet {
         self.0.yard.task_notes.subscribe()
     }
 
-    /// Hears of every change of lists at links of the pools from now on.
-    pub fn own_changes(&self) -> broadcast::Receiver<OwnChange> {
-        self.0.yard.own_changes.subscribe()
+    /// Hears of everything that comes on links of the pools, and belongs to no call, from now on.
+    pub fn own_news(&self) -> broadcast::Receiver<OwnNews> {
+        self.0.yard.own_news.subscribe()
     }
 
     /// Hears of every change of a server's state from now on. Who is far behind misses some, and is

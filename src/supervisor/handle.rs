@@ -20,7 +20,7 @@ use super::breaker::BreakerState;
 use super::hint::{retry_after, seconds_until};
 use super::machine::{Next, State};
 use super::operator::Operated;
-use super::pool::{Membership, OwnChange, Pool, lost_link};
+use super::pool::{Membership, OwnNews, Pool, lost_link};
 use super::snapshot::Offer;
 use super::tasknote::TaskNote;
 use super::waiter::Waiter;
@@ -108,8 +108,8 @@ pub(super) struct Shared {
     pub updates: broadcast::Sender<Updated>,
     /// Where what it says of tasks is announced.
     pub task_notes: broadcast::Sender<TaskNote>,
-    /// Where changed lists of links of the pool are announced.
-    pub own_changes: broadcast::Sender<OwnChange>,
+    /// Where what comes on links of the pool, and belongs to no call, is announced.
+    pub own_news: broadcast::Sender<OwnNews>,
     /// Bumped whenever an offer has changed, of any server.
     pub changes: watch::Sender<u64>,
     /// Whether it is in the fleet, and not yet on its way there.

@@ -45,7 +45,7 @@ pub use fleet::{Fleet, FleetOptions, Members};
 pub use handle::{Live, ServerHandle, Status, Updated};
 pub use launch::Surroundings;
 pub use machine::{Action, Event, Machine, Next, Policy, State};
-pub use pool::{Caller, LinkKey, OwnChange, PooledLink, SessionKey};
+pub use pool::{Caller, LinkKey, News, OwnNews, PooledLink, SessionKey};
 pub use reload::Applied;
 pub use services::{Answer, BoxError, Broken, ServiceBody, ServiceHandle, Services, ServicesOptions, whole};
 pub use snapshot::{ListState, Offer};

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::{Era, Error, ErrorKind, FINGERPRINT, Principal, ServerName, fingerprint};
 use crate::config::{Isolation, Links};
-use crate::protocol::ClientCapabilities;
+use crate::protocol::{ClientCapabilities, Message};
 use crate::upstream::ListKind;
 
 use super::handle::ServerHandle;
@@ -70,17 +70,31 @@ impl LinkKey {
     }
 }
 
-/// Lists of a link beside the shared one are not what they were.
+/// Something has come on a link beside the shared one that belongs to no call.
 #[derive(Clone, Debug)]
-pub struct OwnChange {
+pub struct OwnNews {
     /// The server.
     pub server: ServerName,
-    /// Which lists.
-    pub kinds: BTreeSet<ListKind>,
+    /// What.
+    pub news: News,
     pub(super) key: LinkKey,
 }
 
-impl OwnChange {
+/// What has come on such a link.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// These lists are not what they were.
+    Lists(BTreeSet<ListKind>),
+    /// A notification for the one client behind the link, such as a log line.
+    Said(Message),
+}
+
+impl OwnNews {
+    /// Whether the link is that of the session with this fingerprint.
+    pub fn is_of(&self, session: &[u8; FINGERPRINT]) -> bool {
+        matches!(&self.key.owner, LinkOwner::Session(id) if id == session)
+    }
+
     /// Whether it is news to those whose requests take the link `key`. A modern client that declares now this and now
     /// that has several of its own, and hears of all.
     pub fn concerns(&self, key: &LinkKey) -> bool {

@@ -13,7 +13,7 @@ use crate::upstream::{Link, ListKind, Lost, Peer, is_offered, read_list};
 
 use super::handle::{Shared, Updated};
 use super::launch;
-use super::pool::OwnChange;
+use super::pool::{Membership, News, OwnNews};
 use super::snapshot::{ListState, Offer};
 use super::tasknote::TaskNote;
 
@@ -78,10 +78,14 @@ pub(super) fn publish(shared: &Shared, store: &Option<Store>, offer: Offer) {
     let kinds = differing(&before, &offer);
     // What is read for the first time is what its owner sees first.
     if before.peer.is_some() && !kinds.is_empty() {
-        let change = OwnChange { server: shared.config.name.clone(), kinds, key: member.key.clone() };
-        // Nobody may be listening, which is fine.
-        let _ = shared.own_changes.send(change);
+        tell_owner(shared, member, News::Lists(kinds));
     }
+}
+
+fn tell_owner(shared: &Shared, member: &Membership, news: News) {
+    let news = OwnNews { server: shared.config.name.clone(), news, key: member.key.clone() };
+    // Nobody may be listening, which is fine.
+    let _ = shared.own_news.send(news);
 }
 
 fn differing(before: &Offer, after: &Offer) -> BTreeSet<ListKind> {
@@ -112,6 +116,9 @@ pub(super) async fn keep_fresh(
                     let server = shared.config.name.clone();
                     let scope = shared.member.as_ref().map(|member| member.key.print());
                     let _ = shared.task_notes.send(TaskNote { server, scope, note });
+                }
+                if let Some(member) = &shared.member {
+                    happened.stray.into_iter().for_each(|note| tell_owner(shared, member, News::Said(note)));
                 }
                 (happened.changed, None)
             }

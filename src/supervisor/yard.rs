@@ -20,7 +20,7 @@ use super::handle::{COMMANDS, ServerHandle, Shared, Status, Updated};
 use super::machine::State;
 use super::operator::Operated;
 use super::owner::Owner;
-use super::pool::{LinkKey, Membership, OwnChange, Pool};
+use super::pool::{LinkKey, Membership, OwnNews, Pool};
 use super::snapshot::Offer;
 use super::tasknote::TaskNote;
 use super::wishes::Wishes;
@@ -33,7 +33,7 @@ pub(super) struct Yard {
     pub changes: watch::Sender<u64>,
     pub updates: broadcast::Sender<Updated>,
     pub task_notes: broadcast::Sender<TaskNote>,
-    pub own_changes: broadcast::Sender<OwnChange>,
+    pub own_news: broadcast::Sender<OwnNews>,
     pub events: broadcast::Sender<ServerEvent>,
     pub shutdown: CancellationToken,
     pub owners: TaskTracker,
@@ -72,7 +72,7 @@ impl Yard {
             wishes: before.map(|before| Arc::clone(&before.wishes)).unwrap_or_default(),
             updates: self.updates.clone(),
             task_notes: self.task_notes.clone(),
-            own_changes: self.own_changes.clone(),
+            own_news: self.own_news.clone(),
             changes: self.changes.clone(),
             joined: AtomicBool::new(false),
             retired: OnceLock::new(),
@@ -141,7 +141,7 @@ impl Model {
             wishes,
             updates: self.yard.updates.clone(),
             task_notes: self.yard.task_notes.clone(),
-            own_changes: self.yard.own_changes.clone(),
+            own_news: self.yard.own_news.clone(),
             changes: watch::Sender::new(0),
             joined: AtomicBool::new(false),
             retired: OnceLock::new(),

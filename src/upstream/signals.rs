@@ -73,6 +73,10 @@ const MAX_UPDATED: usize = 1024;
 /// any (2025-11-25, `basic/utilities/tasks`, "Task Status Notification").
 const MAX_TASK_NOTES: usize = 256;
 
+/// Notes for the one client behind a link that are kept until somebody looks. A server that floods with more loses the oldest:
+/// they are log lines, of which nobody is promised all.
+const MAX_STRAY: usize = 256;
+
 /// Why a link to a remote server is of no more use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lost {
@@ -101,6 +105,8 @@ pub struct Happened {
     pub updated: BTreeSet<String>,
     /// What the server says of tasks.
     pub tasks: VecDeque<Message>,
+    /// What the server said to the one client behind the link while none of its calls was in flight.
+    pub stray: VecDeque<Message>,
     /// Why the link is of no more use, if it is not.
     pub lost: Option<Lost>,
 }
@@ -145,6 +151,17 @@ impl Signals {
         self.notify.notify_one();
     }
 
+    /// Keeps what the server says to the one client behind the link while none of its calls is in flight.
+    pub fn stray(&self, note: Message) {
+        let mut happened = self.happened.lock().unwrap_or_else(PoisonError::into_inner);
+        if happened.stray.len() >= MAX_STRAY {
+            happened.stray.pop_front();
+        }
+        happened.stray.push_back(note);
+        drop(happened);
+        self.notify.notify_one();
+    }
+
     /// Notes that the link is of no more use. The first reason counts.
     pub fn lost(&self, lost: Lost) {
         let mut happened = self.happened.lock().unwrap_or_else(PoisonError::into_inner);
@@ -157,8 +174,9 @@ impl Signals {
     pub async fn wait(&self) -> Happened {
         loop {
             let happened = std::mem::take(&mut *self.happened.lock().unwrap_or_else(PoisonError::into_inner));
-            let Happened { changed, updated, tasks, lost } = &happened;
-            if !changed.is_empty() || !updated.is_empty() || !tasks.is_empty() || lost.is_some() {
+            let Happened { changed, updated, tasks, stray, lost } = &happened;
+            let notes = tasks.len() + stray.len();
+            if !changed.is_empty() || !updated.is_empty() || notes > 0 || lost.is_some() {
                 return happened;
             }
             self.notify.notified().await;

@@ -290,7 +290,7 @@ impl StdioLink {
             }
             // A log line names no call. On a shared pipe it belongs to the only client with calls in flight, or to nobody;
             // on a link that one client owns it is that client's in any case.
-            method::LOG_MESSAGE => self.stray(),
+            method::LOG_MESSAGE => return self.stray(message),
             method::RESOURCE_UPDATED => {
                 if let Some(uri) = params::string_at(&message, &read.uri) {
                     self.signals.resource_updated(uri.into_owned());
@@ -310,9 +310,13 @@ impl StdioLink {
                     return self.signals.list_changed(kind);
                 }
                 // What nobody here knows is treated like a log line: the only client with calls in flight may know it.
-                self.stray()
+                return self.stray(message);
             }
         };
+        self.tell(party, message);
+    }
+
+    fn tell(&self, party: Option<Sender>, message: Message) {
         let dropped = match party {
             Some(sender) => sender.note(message),
             None => {
@@ -323,9 +327,12 @@ impl StdioLink {
         self.counts.dropped_notes.fetch_add(dropped, Ordering::Relaxed);
     }
 
-    /// Whose a note is that names no call.
-    fn stray(&self) -> Option<Sender> {
-        self.pending.owner(self.audience.owned).map(|(_, call)| call)
+    /// A note that names no call. The client that alone is behind the link hears of it, be it on the stream of no call.
+    fn stray(&self, message: Message) {
+        match self.pending.owner(self.audience.owned) {
+            None if self.audience.owned => self.signals.stray(message),
+            owner => self.tell(owner.map(|(_, call)| call), message),
+        }
     }
 
     /// A request of the server. Liveness is answered here; a question goes to the call that caused it, if that can be

@@ -152,6 +152,41 @@ async fn log_lines_of_a_link_of_ones_own_arrive_though_another_call_was_given_up
 }
 
 #[tokio::test]
+async fn log_lines_of_a_link_of_ones_own_arrive_while_no_call_is_in_flight_at_the_level_that_was_asked_for() {
+    // It says two lines behind its answer, one of them about details.
+    let log = |level: &str| {
+        let params = format!(r#"{{"level":"{level}","data":"behind the answer"}}"#);
+        format!(r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{params}}}"#)
+    };
+    let cases = format!(
+        r#"*'"tools/call"'*) printf '%s\n' '{{"jsonrpc":"2.0","id":'"$id"',"result":{{"content":[]}}}}' '{}' '{}' ;;
+*'"logging/setLevel"'*) printf '%s\n' '{{"jsonrpc":"2.0","id":'"$id"',"result":{{}}}}' ;;"#,
+        log("debug"),
+        log("error")
+    );
+    let entry = isolated(shell("s", r#""tools":{},"logging":{}"#, &cases), "session");
+    let mut gateway = Gateway::start(&entry).await;
+    let other = Legacy::open(&gateway, "/mcp/s").await;
+    let silent = other.stream().await;
+    for (path, tool) in [("/mcp", "s__odd"), ("/mcp/s", "odd")] {
+        let client = Legacy::open(&gateway, path).await;
+        let mut heard = client.stream().await;
+        client.call(tool, json!({})).await;
+        for level in ["debug", "error"] {
+            let note = heard.message().await.expect("a line");
+            assert_eq!(note["params"], json!({ "level": level, "data": "behind the answer" }), "{path}");
+        }
+        client.request("logging/setLevel", json!({ "level": "error" })).await;
+        client.call(tool, json!({})).await;
+        let note = heard.message().await.expect("a line");
+        assert_eq!(note["params"]["level"], "error", "{path}");
+    }
+    gateway.signal(rustix::process::Signal::TERM);
+    assert_eq!(rest(silent).await, Vec::<String>::new(), "it is nobody else's");
+    assert!(gateway.ended().await.success());
+}
+
+#[tokio::test]
 async fn a_server_shows_each_client_the_tools_of_what_that_client_declares() {
     let entry = scripted("s", &["--era", "legacy", "--tools-by-capability"]) + "questions = true\n";
     let gateway = Gateway::start(&entry).await;

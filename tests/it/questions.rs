@@ -270,7 +270,7 @@ async fn a_session_that_has_lost_its_child_begins_anew() {
 
 #[tokio::test]
 async fn an_idle_link_is_closed_and_its_session_told() {
-    let gateway = Gateway::start(&(isolated("s", "session") + "link_idle = \"300ms\"\n")).await;
+    let gateway = Gateway::start(&(isolated("s", "session") + "link_idle = \"1s\"\n")).await;
     let client = Legacy::open(&gateway, "/mcp").await;
     let child = pid(&client).await;
     eventually("its child has gone", || async { (!alive(child)).then_some(()) }).await;

@@ -112,6 +112,7 @@ impl HttpLink {
             Some((_, call)) => {
                 call.note(note);
             }
+            None if self.options.audience.owned => self.signals.stray(note),
             None => debug!(server = %self.options.name, method = note.method(), "a note without a party"),
         }
     }
