@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::base::{Era, Version};
-use crate::config::{Protocol, Transport};
+use crate::config::{self, Protocol, Transport};
 use crate::credentials::{Credential, Credentials, LoginState};
 use crate::platform::{self, Process};
 use crate::store::Store;
@@ -39,11 +39,16 @@ pub(super) struct Resources {
     pub starts: Arc<Semaphore>,
 }
 
+impl Resources {
+    /// Who the gateway is to a server; nothing, if no login is to be made.
+    pub fn credential(&self, server: &config::Server) -> Option<Arc<Credential>> {
+        self.credentials.as_ref().and_then(|credentials| credentials.of(server))
+    }
+}
+
 pub(super) struct Context {
     pub shared: Arc<Shared>,
     pub resources: Resources,
-    /// Who the gateway is to the server.
-    pub credential: Option<Arc<Credential>>,
     pub number: u64,
     /// Whether it waits for a place among the starts.
     pub cold: bool,
@@ -230,27 +235,27 @@ async fn take_place(context: &Context) {
 }
 
 async fn run_remote(context: Context) -> Ended {
-    let authorize = context.credential.clone().map(|credential| credential as Arc<dyn Authorize>);
+    let authorize = context.shared.credential.clone().map(|credential| credential as Arc<dyn Authorize>);
     let link = match launch::http_link(&context.shared.config, context.shared.audience(), authorize) {
         Ok(link) => link,
         Err(reason) => return Ended { permanent: true, ..Ended::because(reason) },
     };
     let mut ended = tokio::select! {
         ended = remote::speak(&context, &link) => ended,
-        why = login_needed(context.credential.as_deref()) => Ended::because(why),
+        why = login_needed(context.shared.credential.as_deref()) => Ended::because(why),
         // Whether it serves without a login shows when it is opened anew.
-        () = login_ended(context.credential.as_deref()) => {
+        () = login_ended(context.shared.credential.as_deref()) => {
             Ended { lapsed: true, ..Ended::because("has been logged out of") }
         }
         () = context.cancel.cancelled() => Ended::stopped(&context.shared),
     };
     if ended.refused == Some(StatusCode::UNAUTHORIZED)
-        && let Some(credential) = &context.credential
+        && let Some(credential) = &context.shared.credential
     {
         credential.want().await;
     }
     if let Some(LoginState::Needed(why)) =
-        context.credential.as_ref().map(|credential| credential.state().borrow().clone())
+        context.shared.credential.as_ref().map(|credential| credential.state().borrow().clone())
     {
         // Trying again would ask the same of the same person.
         ended =

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::{Error, ErrorKind, Level, ServerName};
 use crate::config;
+use crate::credentials::Credential;
 use crate::telemetry::RequestMetrics;
 use crate::upstream::{Audience, Link, Peer};
 
@@ -82,6 +83,8 @@ pub(super) struct Shared {
     /// Tells it from every other, also from one of the same name before.
     pub instance: u64,
     pub config: config::Server,
+    /// Who the gateway is to the server; its links share it.
+    pub credential: Option<Arc<Credential>>,
     pub live: ArcSwapOption<Live>,
     pub offer: ArcSwap<Offer>,
     pub status: watch::Sender<Status>,

@@ -8,6 +8,7 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
+use crate::credentials::LoginState;
 use crate::upstream::StderrTail;
 
 use super::breaker::{Breaker, Counts};
@@ -122,6 +123,11 @@ impl ServerHandle {
         let state = &self.0.status.borrow().state;
         matches!(state, State::Stopped | State::Stopping { next: Next::Stopped })
             && self.0.retired.get().is_none()
+    }
+
+    /// How the gateway's login to it is doing; nothing, if its entry leaves none to be made.
+    pub fn login(&self) -> Option<LoginState> {
+        self.0.credential.as_ref().map(|credential| credential.state().borrow().clone())
     }
 
     /// Has its lists read again, also those that are not old yet.

@@ -35,8 +35,6 @@ pub(super) struct Owner {
     up: (mpsc::Sender<u64>, mpsc::Receiver<u64>),
     /// The era of the next attempt, when the last one proved it.
     proved: Option<Era>,
-    /// Who the gateway is to the server.
-    credential: Option<Arc<Credential>>,
     /// Whether the server waits for somebody to log in.
     awaits_login: bool,
 }
@@ -50,8 +48,6 @@ impl Owner {
         generation: u64,
     ) -> Owner {
         let machine = Machine::new(Policy::new(shared.config.restart)).after(generation);
-        let credential =
-            resources.credentials.as_ref().and_then(|credentials| credentials.of(&shared.config));
         Owner {
             shared,
             resources,
@@ -60,7 +56,6 @@ impl Owner {
             running: None,
             up: mpsc::channel(1),
             proved: None,
-            credential,
             awaits_login: false,
         }
     }
@@ -107,7 +102,7 @@ impl Owner {
                     None => { leaving = true; Event::Stop }
                 },
                 () = sleep_until(due), if due.is_some() => Event::Due,
-                () = logged_in(self.credential.as_deref()), if self.awaits_login && !leaving => {
+                () = logged_in(self.shared.credential.as_deref()), if self.awaits_login && !leaving => {
                     self.awaits_login = false;
                     if matches!(self.machine.state(), State::Failed { .. }) { Event::Start } else { continue }
                 }
@@ -157,7 +152,6 @@ impl Owner {
         let context = generation::Context {
             shared: Arc::clone(&self.shared),
             resources: self.resources.clone(),
-            credential: self.credential.clone(),
             number: generation,
             cold,
             settled: CancellationToken::new(),

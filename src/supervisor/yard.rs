@@ -80,6 +80,7 @@ impl Yard {
             gone: CancellationToken::new(),
             pool: None,
             member: None,
+            credential: self.resources.credential(&config),
             config,
         };
         let model = Model {
@@ -149,6 +150,7 @@ impl Model {
             gone: CancellationToken::new(),
             pool: None,
             member: Some(Membership { key: key.clone(), era }),
+            credential: self.yard.resources.credential(&config),
             config,
         });
         let handle = ServerHandle(Arc::clone(&shared));

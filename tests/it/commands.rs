@@ -24,7 +24,7 @@ async fn run(gateway: &Gateway, arguments: &[&str]) -> Output {
 }
 
 /// What a command that went well has printed.
-async fn printed(gateway: &Gateway, arguments: &[&str]) -> String {
+pub async fn printed(gateway: &Gateway, arguments: &[&str]) -> String {
     let output = run(gateway, arguments).await;
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{arguments:?}: {:?}\n{out}\n{err}", output.status);

@@ -11,9 +11,12 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use crate::commands::printed;
 use crate::support::servers::PROGRAM;
 use crate::support::wire;
-use crate::support::{Backend, Gateway, Legacy, Modern, eventually, message_of, over_http, text_of};
+use crate::support::{
+    Backend, Gateway, Legacy, Modern, eventually, message_of, over_http, scripted, text_of,
+};
 
 /// An authorization server, and an MCP server that takes its tokens.
 async fn authority() -> Backend {
@@ -221,6 +224,51 @@ async fn who_logs_in_is_taken_up_without_a_restart_and_renewed_without_a_person(
     gateway.in_state("s", &["ready"]).await;
     assert_eq!(text_of(&client.call("s__read", json!({})).await), "read");
     assert_eq!(count(&backend, "refresh_token").await, before, "a login that is lost is not renewed again");
+}
+
+/// What the interface says of a server's login, in the list and in detail.
+async fn login_of(gateway: &Gateway, server: &str) -> Value {
+    let detail = gateway.get(&format!("/api/v1/servers/{server}"), &[]).await.json();
+    let list = gateway.get("/api/v1/servers", &[]).await.json();
+    let listed = list["servers"].as_array().unwrap().iter().find(|one| one["name"] == server).unwrap();
+    let brief = |one: &Value| json!([one["login"], one["login_reason"]]);
+    assert_eq!(brief(listed), brief(&detail));
+    brief(&detail)
+}
+
+#[tokio::test]
+async fn the_interface_and_the_command_tell_how_a_login_is_doing() {
+    let (backend, open) = (authority().await, Backend::start("scripted-server", &[]).await);
+    let config = behind(&backend) + &over_http("open", &open.url) + &scripted("own", &[]);
+    let gateway = Gateway::launch(&config).await;
+    gateway.in_state("open", &["ready"]).await;
+    gateway.in_state("s", &["failed"]).await;
+    assert_eq!(login_of(&gateway, "own").await, json!([null, null]), "a child has none to be made");
+    assert_eq!(login_of(&gateway, "open").await, json!(["not_asked", null]));
+    let reason = "has not been logged in to; run `trunkline login s`";
+    assert_eq!(login_of(&gateway, "s").await, json!(["needed", reason]));
+    let line = async |server: &str| {
+        let text = printed(&gateway, &["servers", server]).await;
+        text.lines().find(|line| line.trim_start().starts_with("login ")).map(|line| line.trim().to_owned())
+    };
+    let told = line("s").await.unwrap();
+    assert!(told.ends_with("needed: it has not been logged in to; run `trunkline login s`"), "{told}");
+    assert_eq!(line("own").await, None);
+
+    log_in(&gateway).await;
+    gateway.in_state("s", &["ready"]).await;
+    assert_eq!(login_of(&gateway, "s").await, json!(["logged_in", null]));
+    assert!(line("s").await.unwrap().ends_with("logged in"));
+
+    // What is lost while the server is in use shows as well.
+    backend.behave(json!({ "forget_tokens": true, "forget_refresh": true })).await;
+    Legacy::open(&gateway, "/mcp").await.call("s__read", json!({})).await;
+    let lost = eventually("somebody has to log in again", || async {
+        let login = login_of(&gateway, "s").await;
+        (login[0] == "needed").then_some(login)
+    })
+    .await;
+    assert!(lost[1].as_str().unwrap().contains("trunkline login s"), "{lost}");
 }
 
 #[tokio::test]

@@ -155,6 +155,7 @@ fn in_detail(detail: &ServerDetail) -> String {
         ("breaker", server.breaker.clone()),
         ("calls", format!("{} of {}, {} waiting", server.in_flight, detail.max_in_flight, server.waiting)),
     ];
+    lines.extend(server.login.as_deref().map(|login| ("login", told_login(login, server))));
     for list in server.lists.iter().filter(|list| list.state != "absent") {
         let reason =
             list.reason.as_ref().map(|why| format!(", not read: {}", cut(why, LINE))).unwrap_or_default();
@@ -179,6 +180,15 @@ fn in_detail(detail: &ServerDetail) -> String {
         detail.stderr.iter().for_each(|line| text.push_str(&format!("    {}\n", cut(line, LINE))));
     }
     text
+}
+
+fn told_login(login: &str, server: &Server) -> String {
+    match (login, &server.login_reason) {
+        ("needed", Some(why)) => format!("needed: it {}", cut(why, LINE)),
+        ("not_asked", _) => "not asked for so far".to_owned(),
+        ("logged_in", _) => "logged in".to_owned(),
+        (other, _) => other.to_owned(),
+    }
 }
 
 /// Does something to a server, and waits to see what comes of it.
@@ -276,6 +286,8 @@ mod tests {
             restarts: 1,
             last_error: None,
             next_try_ms: Some(1_500),
+            login: None,
+            login_reason: None,
         }
     }
 

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::config::Transport;
+use crate::credentials::LoginState;
 use crate::supervisor::{ListState, PooledLink, ServerHandle, State as ServerState};
 use crate::upstream::ListKind;
 
@@ -70,6 +71,12 @@ fn summary(server: &ServerHandle) -> Server {
         let entries = list.entries().len();
         List { kind: kind.field().to_owned(), state: state.to_owned(), entries, reason }
     };
+    let (login, login_reason) = match server.login() {
+        None => (None, None),
+        Some(LoginState::NotAsked) => (Some("not_asked"), None),
+        Some(LoginState::LoggedIn) => (Some("logged_in"), None),
+        Some(LoginState::Needed(why)) => (Some("needed"), Some(why)),
+    };
     Server {
         name: server.name().to_string(),
         state: status.state.as_str().to_owned(),
@@ -91,6 +98,8 @@ fn summary(server: &ServerHandle) -> Server {
         restarts: status.restarts,
         last_error: status.last_error,
         next_try_ms: next_try(server),
+        login: login.map(str::to_owned),
+        login_reason,
     }
 }
 

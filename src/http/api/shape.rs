@@ -138,6 +138,10 @@ pub struct Server {
     pub last_error: Option<String>,
     /// In how many milliseconds it is tried again: started, or called by an open breaker.
     pub next_try_ms: Option<u64>,
+    /// `not_asked`, `logged_in` or `needed`; nothing where the gateway makes no login.
+    pub login: Option<String>,
+    /// Why somebody has to log in, as a clause that follows the server's name.
+    pub login_reason: Option<String>,
 }
 
 /// One of a server's lists.
