@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -96,12 +97,15 @@ pub struct Changed {
     pub endpoint: Option<ServerName>,
     /// Which lists.
     pub kinds: BTreeSet<ListKind>,
+    /// Its number: a change is no news to whoever began to listen at this number or later ([`CatalogHandle::told`]).
+    pub number: u64,
 }
 
-impl Changed {
-    fn all_of(server: &ServerName) -> Changed {
-        Changed { endpoint: Some(server.clone()), kinds: ListKind::ALL.into_iter().collect() }
-    }
+/// Lists of an endpoint that are to be told of.
+type Lists = (Option<ServerName>, BTreeSet<ListKind>);
+
+fn all_of(server: &ServerName) -> Lists {
+    (Some(server.clone()), ListKind::ALL.into_iter().collect())
 }
 
 /// The face of the room. Cloning is cheap.
@@ -109,6 +113,8 @@ impl Changed {
 pub struct CatalogHandle {
     current: Arc<ArcSwap<Catalog>>,
     changes: broadcast::Sender<Changed>,
+    /// The number of the change that was told last.
+    told: Arc<AtomicU64>,
     /// How often the fleet has changed, and how often by the time of the current snapshot.
     fleet: watch::Receiver<u64>,
     taken: watch::Sender<u64>,
@@ -129,6 +135,7 @@ impl CatalogHandle {
         let handle = CatalogHandle {
             current: Arc::new(ArcSwap::from_pointee(first)),
             changes: broadcast::Sender::new(CHANGES),
+            told: Arc::default(),
             fleet: fleet.changes(),
             taken: watch::Sender::new(taken),
             name_limit: watch::Sender::new(name_limit),
@@ -166,8 +173,19 @@ impl CatalogHandle {
     pub fn announce_all(&self) {
         let names = self.current().servers.keys().cloned().collect::<Vec<_>>();
         for endpoint in names.into_iter().map(Some).chain([None]) {
-            let _ = self.changes.send(Changed { endpoint, kinds: ListKind::ALL.into_iter().collect() });
+            self.tell((endpoint, ListKind::ALL.into_iter().collect()));
         }
+    }
+
+    fn tell(&self, (endpoint, kinds): Lists) {
+        let number = self.told.fetch_add(1, Ordering::SeqCst) + 1;
+        // Nobody may be listening, which is fine.
+        let _ = self.changes.send(Changed { endpoint, kinds, number });
+    }
+
+    /// The number of the change that was told last.
+    pub fn told(&self) -> u64 {
+        self.told.load(Ordering::SeqCst)
     }
 
     /// The snapshot of now.
@@ -209,16 +227,15 @@ impl CatalogHandle {
         for (name, view) in &after.servers {
             match before.servers.get(name) {
                 Some(old) => compare(Some(name), old, view, &mut events),
-                None => events.push(Changed::all_of(name)),
+                None => events.push(all_of(name)),
             }
         }
         // Who listens at the endpoint of a server that has gone looks again, and learns that.
         let gone = before.servers.keys().filter(|name| !after.servers.contains_key(*name));
-        events.extend(gone.map(Changed::all_of));
+        events.extend(gone.map(all_of));
         self.current.store(Arc::new(after));
         for event in events {
-            // Nobody may be listening, which is fine.
-            let _ = self.changes.send(event);
+            self.tell(event);
         }
     }
 }
@@ -245,12 +262,12 @@ fn renew(fleet: &Fleet, name_limit: usize, before: Option<&Catalog>) -> Catalog 
     Catalog { merged: Arc::new(merged), servers, remarks, sources, name_limit, classes, offers }
 }
 
-fn compare(endpoint: Option<&ServerName>, before: &View, after: &View, events: &mut Vec<Changed>) {
+fn compare(endpoint: Option<&ServerName>, before: &View, after: &View, events: &mut Vec<Lists>) {
     let kinds: BTreeSet<ListKind> = ListKind::ALL
         .into_iter()
         .filter(|kind| before.lists[*kind as usize] != after.lists[*kind as usize])
         .collect();
     if !kinds.is_empty() {
-        events.push(Changed { endpoint: endpoint.cloned(), kinds });
+        events.push((endpoint.cloned(), kinds));
     }
 }

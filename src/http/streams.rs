@@ -193,6 +193,8 @@ async fn hear(front: &Front, request: &Request) -> Result<FrontResponse, Error> 
         resources: wants("resourcesListChanged"),
     };
     let watched = Arc::new(Watched::default());
+    // What the fleet has published before is no news any more, also if the catalog has yet to take it in.
+    front.router.catalog().settled().await;
     for uri in strings(filter, "resourceSubscriptions") {
         // What cannot be subscribed to is missing in the acknowledgement.
         if let Ok(subscription) = front.router.subscribe_to(endpoint, &uri, (caller, &request.access)).await {

@@ -48,6 +48,8 @@ pub(super) struct Listener {
     /// The legacy session whose stream it is.
     pub session: Option<SessionId>,
     pub watched: Arc<Watched>,
+    /// The number of the last change of the catalog before it came.
+    pub since: u64,
     pub line: Line,
 }
 
@@ -80,6 +82,7 @@ pub struct Hub(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     listeners: Mutex<HashMap<u64, Listener>>,
+    catalog: CatalogHandle,
     next: AtomicU64,
     open: AtomicUsize,
     cap: AtomicUsize,
@@ -111,7 +114,8 @@ impl Hub {
     pub fn start(catalog: &CatalogHandle, fleet: &Fleet, cap: usize, shutdown: CancellationToken) -> Hub {
         let (next, open) = (AtomicU64::new(0), AtomicUsize::new(0));
         let cap = AtomicUsize::new(cap);
-        let hub = Hub(Arc::new(Inner { listeners: Mutex::default(), next, open, cap }));
+        let inner = Inner { listeners: Mutex::default(), catalog: catalog.clone(), next, open, cap };
+        let hub = Hub(Arc::new(inner));
         let (follower, changes, updates) = (hub.clone(), catalog.changes(), fleet.updates());
         let own = fleet.own_news();
         tokio::spawn(async move { follower.follow(changes, own, updates, shutdown).await });
@@ -133,19 +137,20 @@ impl Hub {
         let _ = writer.push(acknowledgement(&subscription, wants, &watched));
         let line = Line::Once(writer);
         let (subscription, session) = (Some(subscription), None);
-        let key = self.enter(Listener { vantage, wants, subscription, session, watched, line });
+        let since = self.0.catalog.told();
+        let key = self.enter(Listener { vantage, wants, subscription, session, watched, since, line });
         Ok(Listening { reader, key, place })
     }
 
     /// Lets a legacy session's own stream hear of everything at an endpoint, until nobody has been connected to it for as
     /// long as things are kept.
     pub fn adopt(&self, vantage: Vantage, session: &Session, stream: Arc<Stream>) {
-        self.enter(Listener::of_session(vantage, session, Line::Lasting(stream)));
+        self.enter(self.of_session(vantage, session, Line::Lasting(stream)));
     }
 
     /// Lets a stream that serves other ends too hear of everything at an endpoint, in the way of a legacy client.
     pub fn attach(&self, vantage: Vantage, session: &Session, writer: Writer) -> Attached {
-        let key = self.enter(Listener::of_session(vantage, session, Line::Once(writer)));
+        let key = self.enter(self.of_session(vantage, session, Line::Once(writer)));
         Attached { key, hub: self.clone() }
     }
 
@@ -173,6 +178,13 @@ impl Hub {
         self.0.open.load(Ordering::Relaxed)
     }
 
+    /// A legacy session's own stream, which hears of everything.
+    fn of_session(&self, vantage: Vantage, session: &Session, line: Line) -> Listener {
+        let watched = Arc::clone(session.watched());
+        let (session, since) = (Some(session.key().0), self.0.catalog.told());
+        Listener { vantage, wants: Wants::ALL, subscription: None, session, watched, since, line }
+    }
+
     fn enter(&self, listener: Listener) -> u64 {
         let key = self.0.next.fetch_add(1, Ordering::Relaxed);
         self.lock().insert(key, listener);
@@ -194,14 +206,16 @@ impl Hub {
                 biased;
                 () = shutdown.cancelled() => return self.end_all(),
                 change = changes.recv() => match change {
-                    Ok(changed) => self.announce(&changed.kinds, |at| changed.endpoint == at.endpoint),
+                    Ok(changed) => self.announce(&changed.kinds, |listener| {
+                        changed.endpoint == listener.vantage.endpoint && changed.number > listener.since
+                    }),
                     // Too far behind to know what was missed: everything may have changed.
                     Err(broadcast::error::RecvError::Lagged(_)) => self.announce(&everything, |_| true),
                     Err(broadcast::error::RecvError::Closed) => return self.end_all(),
                 },
                 news = own.recv() => match news {
                     Ok(own) => self.tell_owner(&own),
-                    Err(broadcast::error::RecvError::Lagged(_)) => self.announce(&everything, |at| at.own.is_some()),
+                    Err(broadcast::error::RecvError::Lagged(_)) => self.announce(&everything, |listener| listener.vantage.own.is_some()),
                     Err(broadcast::error::RecvError::Closed) => return self.end_all(),
                 },
                 updated = updates.recv() => match updated {
@@ -215,8 +229,8 @@ impl Hub {
         }
     }
 
-    fn announce(&self, kinds: &BTreeSet<ListKind>, concerns: impl Fn(&Vantage) -> bool) {
-        for listener in self.lock().values().filter(|listener| concerns(&listener.vantage)) {
+    fn announce(&self, kinds: &BTreeSet<ListKind>, concerns: impl Fn(&Listener) -> bool) {
+        for listener in self.lock().values().filter(|listener| concerns(listener)) {
             for (wanted, kind, method) in [
                 (listener.wants.tools, kinds.contains(&ListKind::Tools), method::TOOLS_CHANGED),
                 (listener.wants.prompts, kinds.contains(&ListKind::Prompts), method::PROMPTS_CHANGED),
@@ -244,7 +258,7 @@ impl Hub {
             at.endpoint.as_ref() == Some(&own.server) && at.own.as_ref().is_some_and(|key| own.concerns(key))
         };
         match &own.news {
-            News::Lists(kinds) => self.announce(kinds, at_link),
+            News::Lists(kinds) => self.announce(kinds, |listener| at_link(&listener.vantage)),
             News::Said(note) => {
                 let level = notices::level_of(note);
                 // A modern client hears log lines on the streams of its calls and nowhere else.
@@ -320,13 +334,6 @@ impl Hub {
 }
 
 impl Listener {
-    /// A legacy session's own stream, which hears of everything.
-    fn of_session(vantage: Vantage, session: &Session, line: Line) -> Listener {
-        let watched = Arc::clone(session.watched());
-        let session = Some(session.key().0);
-        Listener { vantage, wants: Wants::ALL, subscription: None, session, watched, line }
-    }
-
     /// Ends the stream for good.
     pub fn end(&self) {
         match &self.line {
