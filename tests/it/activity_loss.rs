@@ -23,8 +23,8 @@ use crate::support::{Gateway, Legacy, Modern, eventually, scripted, wire};
 const CLIENTS: u64 = 16;
 /// The ids of client 3 begin with 3,000,000: no two requests have the same.
 const IDS_OF_A_CLIENT: u64 = 1_000_000;
-/// Answers that make a load: many batches are written before the end comes.
-const ANSWERS: u64 = 1_500;
+/// Answers that make a load. Few enough for a machine that is busy with other things.
+const ANSWERS: u64 = 200;
 /// `activity.window` as it is shipped: what a kill may lose.
 const WINDOW: Duration = Duration::from_millis(100);
 /// The batch that is being written may be lost besides. It takes milliseconds, on a machine that is busy with other
@@ -156,11 +156,10 @@ async fn a_gateway_that_is_ended_under_load_has_a_row_for_every_answer() {
 #[tokio::test]
 async fn a_gateway_that_is_killed_under_load_loses_the_window_says_so_and_goes_on() {
     let mut gateway = Gateway::start(&scripted("s", &[])).await;
-    let began = Instant::now();
     let load = Load::begin(&gateway).await;
     load.reaches(ANSWERS).await;
-    // There must be answers that are older than all that may be lost.
-    tokio::time::sleep_until(began + WINDOW + ONE_BATCH).await;
+    // The answers so far must be older than all that may be lost.
+    tokio::time::sleep(WINDOW + ONE_BATCH).await;
     load.reaches(load.answered.load(Ordering::Relaxed) + ANSWERS).await;
     let killed = Instant::now();
     gateway.signal(Signal::KILL);
