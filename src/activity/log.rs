@@ -8,9 +8,10 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::entry::{Entry, Row};
 use super::gap::Drops;
-use super::options::Options;
+use super::options::{Options, Terms};
 use super::payload::Room;
 use super::schema::LAYOUT;
+use super::terms::InForce;
 use super::writer::{Ask, Writer};
 use crate::sqlite::{self, OpenError, Reply, Unavailable};
 
@@ -49,7 +50,7 @@ struct Inner {
     state: watch::Receiver<State>,
     path: PathBuf,
     payloads: Room,
-    capture_limit: usize,
+    terms: Arc<InForce>,
 }
 
 impl ActivityLog {
@@ -64,10 +65,11 @@ impl ActivityLog {
         let (asks, asked) = mpsc::channel(ASKS_LEN);
         let (publish, state) = watch::channel(State::Opening);
         let (crowded, drops) = (Arc::new(Notify::new()), Arc::new(Drops::default()));
+        let terms = Arc::new(InForce::new(options.terms.clone()));
         let path = Self::file_in(&options.data_dir);
         let writer = Writer::new(
             path.clone(),
-            options,
+            Arc::clone(&terms),
             (queued, asked, Arc::clone(&crowded)),
             publish,
             Arc::clone(&drops),
@@ -81,7 +83,7 @@ impl ActivityLog {
             state,
             path,
             payloads: Room::default(),
-            capture_limit: options.capture_limit,
+            terms,
         })))
     }
 
@@ -95,12 +97,19 @@ impl ActivityLog {
         self.0.is_some()
     }
 
+    /// Has the log kept on these terms from now on: rows that are not written yet, and what is cleared away next.
+    pub fn replace(&self, terms: Terms) {
+        if let Some(inner) = &self.0 {
+            inner.terms.replace(terms);
+        }
+    }
+
     /// Keeps a call that has just ended. Never waits; without room the call is counted as lost.
     pub fn record(&self, entry: &Entry<'_>) {
         let Some(inner) = &self.0 else { return };
         let mut row = Row::pack(entry);
         if let Some((request, reply)) = entry.payload {
-            row.payload = inner.payloads.take(request, reply, inner.capture_limit);
+            row.payload = inner.payloads.take(request, reply, inner.terms.get().terms.capture_limit);
         }
         if inner.rows.try_send(row).is_err() {
             return inner.drops.add();

@@ -34,6 +34,7 @@ mod rows;
 mod schema;
 mod stats;
 mod tally;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -43,7 +44,7 @@ pub use erase::{erase, erase_all};
 pub use exchanges::{Exchange, ExchangeFigures, ExchangeFilter};
 pub use filter::{Cursor, Filter};
 pub use log::{ActivityLog, State};
-pub use options::Options;
+pub use options::{Options, Terms};
 pub use payload::Payload;
 pub use reader::{Page, ReadError, Reader};
 pub use record::Record;

@@ -13,6 +13,13 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// The most rows that wait for the file.
     pub queue: usize,
+    /// What may change while the log is kept.
+    pub terms: Terms,
+}
+
+/// How the log is kept from now on.
+#[derive(Debug, Clone)]
+pub struct Terms {
     /// How long a row may wait before it is written, and so the most that a kill loses.
     pub window: Duration,
     /// What is kept on file.

@@ -18,11 +18,10 @@ use super::context::Contexts;
 use super::entry::Row;
 use super::gap::{self, Drops};
 use super::log::State;
-use super::options::Options;
-use super::redact::Redactor;
-use super::retention::{Keep, Step, Sweep};
+use super::retention::{Step, Sweep};
 use super::rows;
 use super::schema::LAYOUT;
+use super::terms::InForce;
 use crate::base::utc;
 use crate::platform;
 use crate::sqlite::{Fault, Health, Reply, Tended, Unavailable, Verdict};
@@ -47,9 +46,7 @@ pub(super) type Inbox = (mpsc::Receiver<Row>, mpsc::Receiver<Ask>, Arc<Notify>);
 
 pub(super) struct Writer {
     database: Tended,
-    window: Duration,
-    keep: Keep,
-    redactor: Redactor,
+    terms: Arc<InForce>,
     sweep: Sweep,
     /// When the file is looked through next for what must go.
     sweep_at: Instant,
@@ -79,16 +76,14 @@ enum Next {
 impl Writer {
     pub fn new(
         path: PathBuf,
-        options: &Options,
+        terms: Arc<InForce>,
         (queued, asked, crowded): Inbox,
         state: watch::Sender<State>,
         drops: Arc<Drops>,
     ) -> Writer {
         Writer {
             database: Tended::new(&LAYOUT, path),
-            window: options.window,
-            keep: options.keep,
-            redactor: Redactor::new(&options.secrets),
+            terms,
             sweep: Sweep::default(),
             sweep_at: Instant::now() + SWEEP_EVERY,
             queued,
@@ -109,7 +104,7 @@ impl Writer {
         self.work().await;
         loop {
             match self.next().await {
-                Next::Began => self.due = Some(Instant::now() + self.window),
+                Next::Began => self.due = Some(Instant::now() + self.terms.get().terms.window),
                 Next::Write => self.settle().await,
                 Next::Sweep => self.sweep().await,
                 Next::Retry => {
@@ -214,7 +209,7 @@ impl Writer {
             (lost > self.told).then(|| gap::row(gap::NO_ROOM, self.drops.since(), Some(lost - self.told)));
         let rows: Vec<&Row> = self.batch.iter().chain(&missing).collect();
         if !rows.is_empty() {
-            rows::commit(conn, &mut self.contexts, &rows, &self.redactor).await?;
+            rows::commit(conn, &mut self.contexts, &rows, &self.terms.get().redactor).await?;
             self.batch.clear();
             self.told = lost;
         }
@@ -223,9 +218,9 @@ impl Writer {
 
     /// Does one step of clearing away, and comes back soon if there is more.
     async fn sweep(&mut self) {
-        let now = utc::micros(SystemTime::now());
+        let (now, keep) = (utc::micros(SystemTime::now()), self.terms.get().terms.keep);
         let step = match self.database.ready().await {
-            Ok(conn) => self.sweep.step(conn, self.keep, now).await.map_err(Fault::from),
+            Ok(conn) => self.sweep.step(conn, keep, now).await.map_err(Fault::from),
             Err(fault) => Err(fault),
         };
         let pause = match step {

@@ -33,7 +33,7 @@ use super::admin::{self, Opened};
 use super::banner::banner;
 use super::claim::{claim, seal_key};
 use super::failure::Failure;
-use super::live::{Live, encrypt};
+use super::live::{Live, activity_terms, encrypt};
 use super::pipes;
 use super::reload::Reloader;
 use super::scrape;
@@ -126,10 +126,7 @@ async fn daemon(given: Given, face: &Face, say: impl Fn(&str)) -> Result<(), Fai
         true => ActivityLog::start(&activity::Options {
             data_dir: gateway.data_dir.clone(),
             queue: config.activity.queue,
-            window: config.activity.window,
-            keep: activity::Keep { age: config.activity.keep, size: config.activity.max_size },
-            capture_limit: usize::try_from(config.activity.capture_limit).unwrap_or(usize::MAX),
-            secrets: config.secrets(),
+            terms: activity_terms(&config),
         }),
         false => ActivityLog::off(),
     };

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use tracing::warn;
 
+use crate::activity;
 use crate::config::{Config, Gateway};
 use crate::enhance::Enhancer;
 use crate::http::{Encryption, Front, Switch};
@@ -59,6 +60,8 @@ impl Live {
             warn!("{error}");
         }
         self.agenthub.set(config.compat.agenthub);
+        // Before anybody is shown a new secret.
+        front.router.activity().replace(activity_terms(config));
         front.services.apply(config.services.clone());
         self.enhancer.replace(config.enhance.clone(), &front.services);
         front.guard.replace(config.auth.clone());
@@ -68,6 +71,17 @@ impl Live {
             front.router.catalog().announce_all();
         }
         applied
+    }
+}
+
+/// How the activity log is kept.
+pub fn activity_terms(config: &Config) -> activity::Terms {
+    let kept = &config.activity;
+    activity::Terms {
+        window: kept.window,
+        keep: activity::Keep { age: kept.keep, size: kept.max_size },
+        capture_limit: usize::try_from(kept.capture_limit).unwrap_or(usize::MAX),
+        secrets: config.secrets(),
     }
 }
 

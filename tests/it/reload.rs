@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::activity::activity;
 use crate::support::gateway::command;
 use crate::support::processes::{alive, marked, none_left, unique_name};
 use crate::support::{
@@ -50,6 +51,30 @@ async fn generation(gateway: &Gateway, server: &str) -> f64 {
 
 fn with_env(entry: &str, value: &str) -> String {
     format!("{entry}env = {{ {value} = \"1\" }}\n")
+}
+
+#[tokio::test]
+async fn what_is_captured_and_what_is_masked_follows_a_reload() {
+    let entry =
+        |secret: &str| scripted("s", &[]) + &format!("capture = \"all\"\nenv = {{ KEY = \"{secret}\" }}\n");
+    let mut gateway = Gateway::start(&entry("canary-5f3a9c")).await;
+    let client = Modern::new(&gateway, "/mcp");
+    let long = "x".repeat(2_000);
+    let told = json!({ "message": format!("canary-5f3a9c, canary-e81d07, {long}") });
+    client.call("s__echo", told.clone()).await;
+    let window =
+        "[activity]\nwindow = \"50ms\"\ncapture_limit = \"1KiB\"\nkeep = \"7d\"\nmax_size = \"2MiB\"\n";
+    let line = reload(&gateway, &(window.to_owned() + &entry("canary-e81d07"))).await;
+    assert!(!line.contains("wait for a restart") && line.contains("activity.capture_limit"), "{line}");
+    client.call("s__echo", told).await;
+    gateway.signal(Signal::TERM);
+    gateway.ended().await;
+    let rows = activity(&gateway, &["--tool", "echo"]);
+    let request = |row: &Value| row["payload"]["request"].as_str().unwrap().to_owned();
+    let (before, after) = (request(&rows[0]), request(&rows[1]));
+    assert!(before.len() > 2_000 && !before.contains("canary-5f3a9c"), "{before}");
+    assert!(after.contains("***, ***, x") && after.len() <= 1_100, "{after}");
+    assert!(!rows[1].to_string().contains("canary"), "{}", rows[1]);
 }
 
 #[tokio::test]

@@ -88,7 +88,8 @@ async fn a_file_that_grows_too_large_loses_its_oldest_rows_and_shrinks() {
 async fn the_writer_clears_away_by_itself() {
     let folder = TempDir::new().unwrap();
     let keep = Keep { age: Duration::ZERO, size: 1 << 30 };
-    let log = ActivityLog::start(&Options { keep, ..options(folder.path()) });
+    let log = start(folder.path());
+    log.replace(Terms { keep, ..terms() });
     log.record(&entry());
     log.flush().await.unwrap();
     assert_eq!(all(folder.path(), &Filter::default()).await.len(), 1);

@@ -20,9 +20,11 @@ const LONG: Duration = Duration::from_secs(60);
 const WINDOW: Duration = Duration::from_secs(3_600);
 
 fn options(folder: &Path) -> Options {
-    Options {
-        data_dir: folder.to_owned(),
-        queue: 1_000,
+    Options { data_dir: folder.to_owned(), queue: 1_000, terms: terms() }
+}
+
+fn terms() -> Terms {
+    Terms {
         window: WINDOW,
         keep: Keep { age: 100 * WINDOW, size: 1 << 30 },
         capture_limit: 1_000,
@@ -102,7 +104,10 @@ async fn a_row_says_everything_that_is_known_of_a_call() {
 #[tokio::test]
 async fn a_row_is_on_file_when_its_window_is_over() {
     let folder = TempDir::new().unwrap();
-    let log = ActivityLog::start(&Options { window: Duration::from_millis(20), ..options(folder.path()) });
+    let log = ActivityLog::start(&Options {
+        terms: Terms { window: Duration::from_millis(20), ..terms() },
+        ..options(folder.path())
+    });
     until(&log, |state| *state == State::Serving).await;
     log.record(&entry());
     let written = async {

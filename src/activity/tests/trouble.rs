@@ -121,7 +121,10 @@ async fn a_kill_loses_at_most_the_window_and_leaves_a_gap() {
     const TEST: &str = "a_kill_loses_at_most_the_window_and_leaves_a_gap";
     if let Some(folder) = std::env::var_os(OTHER_PROCESS) {
         let folder = Path::new(&folder);
-        let log = ActivityLog::start(&Options { window: Duration::from_millis(10), ..options(folder) });
+        let log = ActivityLog::start(&Options {
+            terms: Terms { window: Duration::from_millis(10), ..terms() },
+            ..options(folder)
+        });
         for number in 0_u64.. {
             log.record(&Entry { request: &number.to_string(), ..entry() });
             if number % 50 == 49 {

@@ -24,23 +24,23 @@ pub(super) const ROWS: &[KeyDoc] = &[
     key("activity.enabled", Bool, Value("true"), "Whether each call leaves a row in the activity log."),
     // A row takes about half a KiB: 32 MiB when it is full. It lasts half a second of what two cores can carry.
     key("activity.queue", Count(MIN_QUEUE, MANY), Value("65536"), "The most rows that wait for the file."),
-    key(
+    live(key(
         "activity.window",
         Kind::Duration(MS, MAX_WINDOW),
         Value("100ms"),
         "How long a row may wait before it is written, and so the most that a kill loses.",
-    ),
-    key("activity.keep", Kind::Duration(MIN_KEEP, YEARS), Value("30d"), "How long rows are kept."),
-    key(
+    )),
+    live(key("activity.keep", Kind::Duration(MIN_KEEP, YEARS), Value("30d"), "How long rows are kept.")),
+    live(key(
         "activity.max_size",
         Size(MIN_SIZE, MAX_SIZE),
         Value("1GiB"),
         "The most that the file may hold; then the oldest rows go.",
-    ),
-    key(
+    )),
+    live(key(
         "activity.capture_limit",
         Size(MIN_CAPTURE, MAX_CAPTURE),
         Value("4KiB"),
         "The most bytes kept of a request, and of a reply, where payloads are captured.",
-    ),
+    )),
 ];
