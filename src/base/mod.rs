@@ -7,6 +7,7 @@ pub mod cache;
 mod era;
 pub mod error;
 mod fingerprint;
+pub mod form;
 pub mod glob;
 mod level;
 mod name;

@@ -11,10 +11,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::base::Secret;
+use crate::base::form::escape;
 use crate::config::OAuth;
 
 use super::assertion::PrivateKey;
-use super::form::escape;
 use super::metadata::{ServerMetadata, endpoint};
 use super::trouble::{Trouble, quoted};
 use super::web::{JSON, Web};

@@ -5,14 +5,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderName, HeaderValue, Uri};
 
-use crate::base::random;
+use crate::base::{form, random};
 use crate::config::{Grant, OAuth, Server, Transport};
 use crate::protocol::header;
 
 use super::challenge::Challenge;
 use super::client::Client;
 use super::discovery::{Found, discover};
-use super::form;
 use super::metadata::endpoint;
 use super::owner::wanted;
 use super::record::{Grounds, Record};

@@ -15,7 +15,6 @@ mod assertion;
 mod challenge;
 mod client;
 mod discovery;
-mod form;
 mod handle;
 mod login;
 mod loopback;

@@ -4,10 +4,9 @@ use http::Uri;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::base::Secret;
+use crate::base::{Secret, form};
 
 use super::client::Client;
-use super::form;
 use super::trouble::{Trouble, quoted};
 use super::web::{FORM, Web};
 

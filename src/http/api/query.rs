@@ -2,6 +2,8 @@
 
 use axum::http::Uri;
 
+use crate::base::form;
+
 use super::failure::Failure;
 
 /// Names and values, each name at most once.
@@ -46,23 +48,8 @@ impl Query {
     }
 }
 
-/// A text with its `%41` and `+` taken back.
 fn decoded(text: &str) -> Result<String, Failure> {
-    let wrong = || Failure::invalid("the query is not percent-encoded UTF-8");
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut digit =
-                    || rest.next().and_then(|digit| char::from(digit).to_digit(16)).ok_or_else(wrong);
-                (digit()? * 16 + digit()?) as u8
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(bytes).map_err(|_| wrong())
+    form::unescape(text).ok_or_else(|| Failure::invalid("the query is not percent-encoded UTF-8"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `application/x-www-form-urlencoded`, both ways.
 
 /// The pairs as a form or a query; what is not plain is escaped.
-pub(super) fn encode(pairs: &[(&str, String)]) -> String {
+pub fn encode(pairs: &[(&str, String)]) -> String {
     let mut text = String::new();
     for (name, value) in pairs {
         if !text.is_empty() {
@@ -15,7 +15,7 @@ pub(super) fn encode(pairs: &[(&str, String)]) -> String {
 }
 
 /// One value, escaped so that it may stand anywhere.
-pub(super) fn escape(value: &str) -> String {
+pub fn escape(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     for byte in value.bytes() {
         match byte {
@@ -35,7 +35,7 @@ pub(super) fn escape(value: &str) -> String {
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 /// The value of a name in a query. One that comes twice has none: nobody can say which is meant.
-pub(super) fn value(query: &str, name: &str) -> Option<String> {
+pub fn value(query: &str, name: &str) -> Option<String> {
     let mut values = query.split('&').filter_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (unescape(key)? == name).then(|| unescape(value))
@@ -44,7 +44,8 @@ pub(super) fn value(query: &str, name: &str) -> Option<String> {
     if values.next().is_some() { None } else { first }
 }
 
-fn unescape(text: &str) -> Option<String> {
+/// A text with its `%41` and `+` taken back; nothing if that is no UTF-8, or an escape is broken.
+pub fn unescape(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
