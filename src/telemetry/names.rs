@@ -234,7 +234,7 @@ metrics_table! {
     /// Exchanges of those who were not let in.
     AUTH_REFUSALS = Metric::counter_of(
         "trunkline_auth_refusals_total", &["reason"],
-        "HTTP exchanges whose sender was not let in, by reason (missing, invalid, several, scope, unavailable, limited).");
+        "HTTP exchanges whose sender was not let in, by reason (missing, invalid, expired, several, scope, unavailable, limited).");
     /// Requests that came too often.
     RATE_LIMITED = Metric::counter_of(
         "trunkline_rate_limited_total", &["limit"],
