@@ -117,7 +117,7 @@ mod tests {
         }
         let proxies = ["10.0.0.0/8", "127.0.0.1/32", "2001:db8::/32"].map(|text| text.parse().unwrap());
         let way = Way { peer: SocketAddr::new(peer.parse().unwrap(), 5), encrypted: false };
-        let (uri, headers) = (Uri::from_static("/mcp"), headers);
+        let uri = Uri::from_static("/mcp");
         let arrival = Arrival::read(way, &headers, &uri, &proxies);
         Seen { peer: arrival.peer, origin: arrival.origin() }
     }

@@ -123,9 +123,7 @@ impl Inbound<'_> {
             wishes,
         })
     }
-}
 
-impl Inbound<'_> {
     /// The request as one of a session.
     fn of(self, session: &Session, id: RawId) -> Box<Routed> {
         let mut request = self.routed(id, Era::Legacy, session.log_level(), session.capabilities());
@@ -225,8 +223,7 @@ pub(super) async fn take(inbound: Inbound<'_>, session: &Arc<Session>) -> Taken 
         return Taken::Ready(Reply::error(None, &error, Era::Legacy));
     };
     if inbound.message.method() == method::SET_LEVEL
-        && let Some(level) =
-            params::string_at(&inbound.message, &inbound.params.level).and_then(|l| Level::parse(&l))
+        && let Some(level) = params::level(&inbound.message, &inbound.params)
     {
         session.set_log_level(level);
     }

@@ -310,7 +310,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_on_which_nothing_begins_is_given_up_and_any_other_is_not() {
         let (busy, began) = (Busy::default(), Instant::now());
-        silent(&busy).await;
+        timeout(2 * HEAD_TIMEOUT, silent(&busy)).await.expect("it is given up");
         assert_eq!(began.elapsed(), HEAD_TIMEOUT);
         busy.begun.notify_one();
         assert!(timeout(100 * HEAD_TIMEOUT, silent(&busy)).await.is_err());

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::base::Level;
+
 use super::message::Message;
 use super::method;
 use super::skim::{self, SkimError, Span};
@@ -161,6 +163,11 @@ impl Meta {
 /// The string at `span` of `message`, if a string stands there.
 pub fn string_at<'m>(message: &'m Message, span: &Option<Span>) -> Option<Cow<'m, str>> {
     span.clone().and_then(|span| skim::string(&message.as_str()[span]))
+}
+
+/// The log level that `params.level` names, if it names one.
+pub fn level(message: &Message, params: &Params) -> Option<Level> {
+    string_at(message, &params.level).and_then(|name| Level::parse(&name))
 }
 
 /// What `Mcp-Name` mirrors, for the methods that have it.

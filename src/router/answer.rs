@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::base::error::code;
-use crate::base::{Era, Error, ErrorKind, Level};
+use crate::base::{Era, Error, ErrorKind};
 use crate::protocol::{Kind, Message, Params, Splice, method, params, skim, translate};
 use crate::supervisor::TaskNote;
 use crate::telemetry::Outcome;
@@ -162,7 +162,7 @@ impl ClientCall {
                 splice.replace(read.progress_token?, self.request.message.slice(token));
             }
             method::LOG_MESSAGE => {
-                let level = params::string_at(note, &read.level).and_then(|name| Level::parse(&name));
+                let level = params::level(note, &read);
                 let wanted = match (self.request.era, self.request.log_level) {
                     (Era::Modern, None) => return None,
                     (_, wanted) => wanted,

@@ -91,8 +91,7 @@ impl Router {
 
     /// The session has noted the level already; the servers hear the lowest that anybody wants.
     fn set_level(&self, request: &Request) -> Result<Vec<u8>, Error> {
-        let level =
-            params::string_at(&request.message, &request.params.level).and_then(|name| Level::parse(&name));
+        let level = params::level(&request.message, &request.params);
         let level = level.ok_or_else(|| {
             let known: Vec<&str> = Level::ALL.iter().map(|level| level.as_str()).collect();
             Error::new(ErrorKind::InvalidParams, format!("params.level must be one of {}", known.join(", ")))

@@ -32,7 +32,7 @@ pub(super) fn subscription_meta(id: &RawId) -> String {
 /// The level of a log line; none for anything else.
 pub(super) fn level_of(note: &Message) -> Option<Level> {
     let read = Params::read(note).ok().filter(|_| note.method() == method::LOG_MESSAGE)?;
-    params::string_at(note, &read.level).and_then(|name| Level::parse(&name))
+    params::level(note, &read)
 }
 
 /// A server's notification under the subscription of the client that hears it.

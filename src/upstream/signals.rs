@@ -1,7 +1,7 @@
 //! What a server says to nobody in particular, coalesced until the supervisor looks.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -121,59 +121,53 @@ pub struct Signals {
 impl Signals {
     /// Notes that a list has changed.
     pub fn list_changed(&self, kind: ListKind) {
-        let mut happened = self.happened.lock().unwrap_or_else(PoisonError::into_inner);
-        happened.changed.insert(kind);
-        if kind == ListKind::Resources {
-            happened.changed.insert(ListKind::Templates);
-        }
-        drop(happened);
-        self.notify.notify_one();
+        self.enter(|happened| {
+            happened.changed.insert(kind);
+            if kind == ListKind::Resources {
+                happened.changed.insert(ListKind::Templates);
+            }
+        });
     }
 
     /// Notes that the resource at `uri` has changed.
     pub fn resource_updated(&self, uri: String) {
-        let mut happened = self.happened.lock().unwrap_or_else(PoisonError::into_inner);
-        if happened.updated.len() < MAX_UPDATED {
-            happened.updated.insert(uri);
-        }
-        drop(happened);
-        self.notify.notify_one();
+        self.enter(|happened| {
+            if happened.updated.len() < MAX_UPDATED {
+                happened.updated.insert(uri);
+            }
+        });
     }
 
     /// Keeps what the server says of a task, whoever's that is.
     pub fn task(&self, note: Message) {
-        let mut happened = self.happened.lock().unwrap_or_else(PoisonError::into_inner);
-        if happened.tasks.len() >= MAX_TASK_NOTES {
-            happened.tasks.pop_front();
-        }
-        happened.tasks.push_back(note);
-        drop(happened);
-        self.notify.notify_one();
+        self.enter(|happened| keep_newest(&mut happened.tasks, note, MAX_TASK_NOTES));
     }
 
     /// Keeps what the server says to the one client behind the link while none of its calls is in flight.
     pub fn stray(&self, note: Message) {
-        let mut happened = self.happened.lock().unwrap_or_else(PoisonError::into_inner);
-        if happened.stray.len() >= MAX_STRAY {
-            happened.stray.pop_front();
-        }
-        happened.stray.push_back(note);
-        drop(happened);
-        self.notify.notify_one();
+        self.enter(|happened| keep_newest(&mut happened.stray, note, MAX_STRAY));
     }
 
     /// Notes that the link is of no more use. The first reason counts.
     pub fn lost(&self, lost: Lost) {
-        let mut happened = self.happened.lock().unwrap_or_else(PoisonError::into_inner);
-        happened.lost.get_or_insert(lost);
-        drop(happened);
+        self.enter(|happened| {
+            happened.lost.get_or_insert(lost);
+        });
+    }
+
+    fn enter(&self, change: impl FnOnce(&mut Happened)) {
+        change(&mut self.lock());
         self.notify.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Happened> {
+        self.happened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until something has happened and takes it all.
     pub async fn wait(&self) -> Happened {
         loop {
-            let happened = std::mem::take(&mut *self.happened.lock().unwrap_or_else(PoisonError::into_inner));
+            let happened = std::mem::take(&mut *self.lock());
             let Happened { changed, updated, tasks, stray, lost } = &happened;
             let notes = tasks.len() + stray.len();
             if !changed.is_empty() || !updated.is_empty() || notes > 0 || lost.is_some() {
@@ -182,4 +176,11 @@ impl Signals {
             self.notify.notified().await;
         }
     }
+}
+
+fn keep_newest(notes: &mut VecDeque<Message>, note: Message, most: usize) {
+    if notes.len() >= most {
+        notes.pop_front();
+    }
+    notes.push_back(note);
 }

@@ -127,8 +127,7 @@ pub async fn erase(
     let whose = query.get("principal").filter(|whose| !whose.is_empty());
     let whose = whose.ok_or_else(|| Failure::invalid("say whose rows are to go: ?principal=NAME"))?;
     let order = Order::EraseActivity(whose.to_owned());
-    let done = api.0.parts.orders.place(order, caller.principal().clone()).await?;
-    Ok(Json(Done { done }))
+    api.order(order, &caller).await
 }
 
 /// Sends the log on until its end, or until nobody takes it any more.

@@ -55,7 +55,7 @@ pub async fn clear(
     if tool.is_some() && server.is_none() {
         return Err(Failure::invalid("say whose tool it is: ?server=NAME&tool=NAME"));
     }
-    order(&api, &caller, Order::ClearCaches { server, tool }).await
+    api.order(Order::ClearCaches { server, tool }, &caller).await
 }
 
 /// Has lists read before anybody asks for them.
@@ -65,14 +65,9 @@ pub async fn warm(
     uri: Uri,
 ) -> Result<Json<Done>, Failure> {
     let query = Query::of(&uri, &[&["server"]])?;
-    order(&api, &caller, Order::WarmCaches { server: named(&query, "server") }).await
+    api.order(Order::WarmCaches { server: named(&query, "server") }, &caller).await
 }
 
 fn named(query: &Query, name: &str) -> Option<String> {
     query.get(name).filter(|value| !value.is_empty()).map(str::to_owned)
-}
-
-async fn order(api: &Api, caller: &Caller, order: Order) -> Result<Json<Done>, Failure> {
-    let done = api.0.parts.orders.place(order, caller.principal().clone()).await?;
-    Ok(Json(Done { done }))
 }

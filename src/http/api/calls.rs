@@ -24,8 +24,7 @@ pub async fn cancel(
     caller: Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<Done>, Failure> {
-    let done = api.0.parts.orders.place(Order::CancelCall(number(&id)?), caller.principal().clone()).await?;
-    Ok(Json(Done { done }))
+    api.order(Order::CancelCall(number(&id)?), &caller).await
 }
 
 fn call(entry: &Entry) -> Call {

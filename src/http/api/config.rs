@@ -23,6 +23,5 @@ pub async fn config(State(api): State<Api>) -> Json<Configuration> {
 
 /// Has the configuration read again and taken over.
 pub async fn reload(State(api): State<Api>, caller: Extension<Caller>) -> Result<Json<Done>, Failure> {
-    let done = api.0.parts.orders.place(Order::Reload, caller.principal().clone()).await?;
-    Ok(Json(Done { done }))
+    api.order(Order::Reload, &caller).await
 }

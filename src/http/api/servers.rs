@@ -55,8 +55,7 @@ pub async fn act(
     })?;
     let server = api.server(&name)?.name().to_string();
     let order = Order::Server { name: server, act };
-    let done = api.0.parts.orders.place(order, caller.principal().clone()).await?;
-    Ok((StatusCode::ACCEPTED, Json(Done { done })))
+    Ok((StatusCode::ACCEPTED, api.order(order, &caller).await?))
 }
 
 fn summary(server: &ServerHandle) -> Server {

@@ -30,8 +30,7 @@ pub async fn close(
     caller: Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<Done>, Failure> {
-    let done = api.0.parts.orders.place(Order::CloseSession(id), caller.principal().clone()).await?;
-    Ok(Json(Done { done }))
+    api.order(Order::CloseSession(id), &caller).await
 }
 
 /// The streams on which clients hear of changes.
@@ -46,8 +45,7 @@ pub async fn close_stream(
     caller: Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<Done>, Failure> {
-    let done = api.0.parts.orders.place(Order::CloseStream(number(&id)?), caller.principal().clone()).await?;
-    Ok(Json(Done { done }))
+    api.order(Order::CloseStream(number(&id)?), &caller).await
 }
 
 fn session(facts: SessionFacts) -> Session {

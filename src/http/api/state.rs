@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::CatalogHandle;
 use crate::config::Setting;
+use crate::guard::Caller;
 use crate::router::Router;
 use crate::session::{Hub, Sessions};
 use crate::supervisor::{Fleet, ServerHandle, Services};
@@ -16,7 +18,8 @@ use super::super::origin::OriginRules;
 use super::activity::READERS;
 use super::failure::Failure;
 use super::feed::Feed;
-use super::orders::Orders;
+use super::orders::{Order, Orders};
+use super::shape::Done;
 
 /// What the interface shows, and where it places orders.
 pub struct ApiParts {
@@ -61,6 +64,12 @@ impl Api {
 
     pub(in crate::http) fn fleet(&self) -> &Fleet {
         self.0.parts.router.fleet()
+    }
+
+    /// Places an order in the name of whoever asks, and says what has become of it.
+    pub(super) async fn order(&self, order: Order, caller: &Caller) -> Result<Json<Done>, Failure> {
+        let done = self.0.parts.orders.place(order, caller.principal().clone()).await?;
+        Ok(Json(Done { done }))
     }
 
     pub(super) fn catalog(&self) -> &CatalogHandle {
