@@ -193,3 +193,60 @@ fn answers(request: &Request) -> Vec<(String, Bytes)> {
     }
     answers
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Era, Principal};
+    use crate::guard::Access;
+    use crate::protocol::{Message, Params};
+    use crate::router::Endpoint;
+
+    fn request() -> Request {
+        let text = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t"}}"#;
+        let message = Message::parse(Bytes::from_static(text.as_bytes())).unwrap();
+        Request {
+            params: Params::read(&message).unwrap(),
+            id: message.id().unwrap(),
+            message,
+            endpoint: Endpoint::Merged,
+            principal: Principal::anonymous(),
+            session: None,
+            client: None,
+            access: Access::full(),
+            era: Era::Modern,
+            log_level: None,
+            capabilities: ClientCapabilities::default(),
+            headers: None,
+            wishes: None,
+            trace: None,
+        }
+    }
+
+    fn ask(dialog: &mut Dialog, text: &'static str) {
+        assert!(matches!(dialog.gather(Inquiry::lone(text), &request()), Put::Gathered));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_asked_soon_after_the_first_question_is_asked_with_it_and_the_first_does_not_wait_for_more()
+     {
+        let mut dialog = Dialog::default();
+        assert_eq!(dialog.due(), None);
+        let first = Instant::now();
+        ask(&mut dialog, r#"{"jsonrpc":"2.0","id":"a","method":"roots/list"}"#);
+        tokio::time::advance(GATHER - Duration::from_millis(1)).await;
+        ask(&mut dialog, r#"{"jsonrpc":"2.0","id":"b","method":"sampling/createMessage","params":{"x":1}}"#);
+        assert_eq!(dialog.due(), Some(first + GATHER), "a server that asks on and on does not put it off");
+        let requests = concat!(
+            r#"{"question-1":{"method":"roots/list","params":{}},"#,
+            r#""question-2":{"method":"sampling/createMessage","params":{"x":1}}}"#
+        );
+        assert_eq!(dialog.input_requests(), requests);
+        // Once the client has been asked, the next question has a wait of its own.
+        dialog.answer(&request());
+        assert_eq!(dialog.due(), None);
+        tokio::time::advance(GATHER).await;
+        ask(&mut dialog, r#"{"jsonrpc":"2.0","id":"c","method":"roots/list"}"#);
+        assert_eq!(dialog.due(), Some(Instant::now() + GATHER));
+    }
+}

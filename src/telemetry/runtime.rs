@@ -90,19 +90,39 @@ mod tests {
         assert!(above(&text, names::EVENT_LOOP_LAG.name, "0.25") >= 1, "{text}");
     }
 
+    /// Lets every task run that can: each turn of the only thread polls them all.
+    async fn others_run() {
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     #[test]
     fn a_full_pool_for_blocking_work_shows_as_wait() {
         let (recorder, handle) = Recorder::new();
         metrics::with_local_recorder(&recorder, || {
             let mut builder = tokio::runtime::Builder::new_current_thread();
-            let runtime = builder.enable_time().max_blocking_threads(1).build().unwrap();
+            // The clock stands while the only thread is taken, and moves on our word.
+            let runtime = builder.enable_time().start_paused(true).max_blocking_threads(1).build().unwrap();
             runtime.block_on(async {
-                let _hog = tokio::task::spawn_blocking(|| keep_thread(Duration::from_millis(1_800)));
-                let _ = tokio::time::timeout(Duration::from_secs(4), watch_blocking()).await;
+                let (release, held) = std::sync::mpsc::channel::<()>();
+                let hog = tokio::task::spawn_blocking(move || held.recv());
+                let watch = tokio::spawn(watch_blocking());
+                others_run().await;
+                tokio::time::advance(BLOCKING_EVERY).await;
+                others_run().await;
+                // Now it has asked for a thread, and waits.
+                tokio::time::advance(Duration::from_millis(800)).await;
+                release.send(()).unwrap();
+                hog.await.unwrap().unwrap();
+                // Whoever asks for the thread now gets it behind the watcher.
+                tokio::task::spawn_blocking(|| ()).await.unwrap();
+                others_run().await;
+                watch.abort();
             });
         });
         let text = handle.render();
-        assert!(above(&text, names::BLOCKING_WAIT.name, "0.25") >= 1, "{text}");
+        assert_eq!(above(&text, names::BLOCKING_WAIT.name, "0.25"), 1, "{text}");
     }
 
     #[tokio::test]

@@ -215,6 +215,21 @@ impl Inquiry {
     }
 }
 
+#[cfg(test)]
+impl Inquiry {
+    /// A question of a server of whom nothing else is there.
+    pub(crate) fn lone(text: &'static str) -> Inquiry {
+        #[derive(Debug)]
+        struct Nowhere;
+        impl Answers for Nowhere {
+            fn send(self: Arc<Self>, _message: Bytes) {}
+        }
+        let message = Message::parse(Bytes::from_static(text.as_bytes())).unwrap();
+        let (audience, party) = (Audience::default(), Party::Somebody);
+        Arc::new(Inquiries::default()).open(message, audience, party, Arc::new(Nowhere)).unwrap()
+    }
+}
+
 impl Drop for Inquiry {
     fn drop(&mut self) {
         if !self.answered {

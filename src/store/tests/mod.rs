@@ -62,6 +62,11 @@ async fn until_unavailable(store: &Store) {
     until(store, |state| matches!(state, State::Unavailable(_))).await;
 }
 
+/// Until all that was queued is on file. One answer has seconds to come, and many rows may take longer on a busy machine.
+async fn until_written(store: &Store) {
+    timeout(LONG, async { while store.flush().await.is_err() {} }).await.expect("it never was");
+}
+
 fn aside(folder: &Path) -> Vec<PathBuf> {
     let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let ours = |path: &PathBuf| {
