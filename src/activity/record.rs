@@ -18,14 +18,14 @@ pub struct Record {
     pub kind: &'static str,
     /// When the call arrived, UTC, to the microsecond.
     pub time: String,
-    /// Who called.
-    pub principal: String,
+    /// Who called; null for a gap.
+    pub principal: Option<String>,
     /// The client's name.
     pub client: Option<String>,
     /// The client's version.
     pub client_version: Option<String>,
-    /// The client's era.
-    pub era: String,
+    /// The client's era; null for a gap.
+    pub era: Option<String>,
     /// The hash of the session, 16 hexadecimal digits.
     pub session: Option<String>,
     /// The server whose own endpoint was called; null for the merged one.
@@ -34,8 +34,8 @@ pub struct Record {
     pub server: Option<String>,
     /// Which start of the server answered.
     pub generation: Option<i64>,
-    /// The method.
-    pub method: String,
+    /// The method; null for a gap.
+    pub method: Option<String>,
     /// The tool or prompt under the server's own name, or the URI; for a gap, its reason.
     pub name: Option<String>,
     /// The request's id, as raw JSON.
@@ -93,19 +93,22 @@ impl Record {
         let number = |column: &str| row.try_get::<i64, _>(column);
         let maybe = |column: &str| row.try_get::<Option<i64>, _>(column);
         let outcome = text("outcome")?;
+        let gap = outcome == GAP;
+        // What stands for missing calls has neither caller nor method. A caller whom nobody knows has an empty name.
+        let called = |column: &str| text(column).map(|text| (!gap).then_some(text));
         Ok(Record {
             id: number("id")?,
-            kind: if outcome == GAP { "gap" } else { "call" },
+            kind: if gap { "gap" } else { "call" },
             time: utc::rfc3339(number("at")?),
-            principal: text("principal")?,
+            principal: called("principal")?,
             client: some("client")?,
             client_version: some("client_version")?,
-            era: text("era")?,
+            era: called("era")?,
             session: maybe("session")?.map(|session| format!("{:016x}", session.cast_unsigned())),
             endpoint: some("endpoint")?,
             server: some("server")?,
             generation: Some(number("generation")?).filter(|generation| *generation != 0),
-            method: text("method")?,
+            method: called("method")?,
             name: some("name")?,
             request: row.try_get("request")?,
             trace: row.try_get("trace")?,

@@ -242,7 +242,7 @@ impl Out {
         let server = record.server.as_deref().unwrap_or("-");
         let call = match record.name.as_deref() {
             Some(name) => format!("{server} {name}"),
-            None => format!("{server} {}", record.method),
+            None => format!("{server} {}", record.method.as_deref().unwrap_or_default()),
         };
         let mut outcome = printable(&record.outcome);
         if let Some(code) = record.code {
@@ -259,7 +259,7 @@ impl Out {
         }
         format!(
             "{time}  {}  {}  {}  {:>9}  {outcome}",
-            self.cell(&record.principal, 14),
+            self.cell(record.principal.as_deref().unwrap_or_default(), 14),
             self.cell(record.client.as_deref().unwrap_or("-"), 12),
             self.cell(&call, 34),
             took(record.total_us),

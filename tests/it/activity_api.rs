@@ -77,6 +77,8 @@ async fn one_principals_rows_are_erased_on_an_operators_word_and_nobody_elses() 
     assert!(done.status == 200 && done.text().contains("3 rows"), "{}", done.text());
     let left = records(&gateway, "").await;
     assert_eq!((left.len(), &left[0]["kind"], &left[0]["lost"]), (1, &json!("gap"), &json!(3)));
+    let no_call = [&left[0]["principal"], &left[0]["era"], &left[0]["method"]];
+    assert_eq!(no_call, [&Value::Null; 3], "a row that is no call has no caller and no method: {}", left[0]);
     assert!(gateway.log().contains("3 rows of 'anonymous' are erased"), "the audit log has it");
     // No web page can do it.
     let path = "/api/v1/activity?principal=anonymous";

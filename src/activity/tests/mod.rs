@@ -72,11 +72,14 @@ async fn a_row_says_everything_that_is_known_of_a_call() {
     });
     log.shutdown().await.unwrap();
     let [second, first] = all(folder.path(), &Filter::default()).await.try_into().unwrap();
-    assert_eq!((first.kind, first.principal.as_str(), first.era.as_str()), ("call", "anonymous", "legacy"));
+    assert_eq!(
+        (first.kind, first.principal.as_deref(), first.era.as_deref()),
+        ("call", Some("anonymous"), Some("legacy"))
+    );
     assert_eq!((first.client.as_deref(), first.client_version.as_deref()), (Some("desk"), Some("1.2")));
     assert_eq!((first.session.as_deref(), first.request.as_deref()), (Some("feed000000000001"), Some("7")));
     assert_eq!((first.endpoint, first.server.as_deref(), first.generation), (None, Some("files"), Some(3)));
-    assert_eq!((first.method.as_str(), first.name.as_deref()), ("tools/call", Some("read")));
+    assert_eq!((first.method.as_deref(), first.name.as_deref()), (Some("tools/call"), Some("read")));
     assert_eq!((first.outcome.as_str(), first.code, first.cancelled_by), ("ok", None, None));
     assert_eq!(first.cache.as_deref(), Some("miss"));
     assert_eq!(
