@@ -97,14 +97,25 @@ pub fn run(arguments: &Activity, before: Serve) -> ExitCode {
         Ok(sources) => sources,
         Err(error) => return fail(exit::FAILURE, &format!("cannot find out where this program is: {error}")),
     };
-    let config = match config::load(sources) {
-        Ok(loaded) => loaded.config,
+    let own = match config::own_files(&sources) {
+        Ok(own) => own,
         Err(faults) => {
             say(&faults.to_string());
             return ExitCode::from(exit::CONFIGURATION);
         }
     };
-    let file = ActivityLog::file_in(&config.gateway.data_dir);
+    // What the log says is worth having when the configuration has gone wrong, and more than ever then.
+    let mut done = exit::OK;
+    if let Some(faults) = &own.faults {
+        if arguments.erase && sources.flags.is_empty() {
+            say(&faults.to_string());
+            let text = "nothing is erased while the configuration has faults, unless --data-dir says where the log is";
+            return fail(exit::CONFIGURATION, text);
+        }
+        say(&format!("{}; the log of {} is read", faults.as_warnings(), own.data_dir.display()));
+        done = exit::WARNINGS;
+    }
+    let file = ActivityLog::file_in(&own.data_dir);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(exit::FAILURE, &error.to_string()),
@@ -113,7 +124,7 @@ pub fn run(arguments: &Activity, before: Serve) -> ExitCode {
         return match runtime.block_on(erase(&file, principal)) {
             Ok(rows) => {
                 say(&format!("{rows} rows of {} erased", printable(principal)));
-                ExitCode::SUCCESS
+                ExitCode::from(done)
             }
             Err(error) => fail(exit::FAILURE, &error.to_string()),
         };
@@ -125,9 +136,9 @@ pub fn run(arguments: &Activity, before: Serve) -> ExitCode {
         shown
     });
     match shown {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::from(done),
         // Whoever reads us has seen enough: `| head`.
-        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(done),
         Err(Failure::Output(error)) => fail(exit::FAILURE, &format!("cannot write: {error}")),
         Err(Failure::Read(error)) => fail(exit::FAILURE, &error.to_string()),
     }

@@ -5,7 +5,7 @@ pub const OK: u8 = 0;
 /// The gateway could not start, or failed.
 pub const FAILURE: u8 = 1;
 /// It went well, and something needs a look: `doctor` found warnings, `import` left something out, `status`
-/// found the gateway degraded.
+/// found the gateway degraded, `activity` found the log beside a faulty configuration.
 pub const WARNINGS: u8 = 3;
 /// The command line makes no sense (clap's own code, and that of most programs).
 pub const USAGE: u8 = 2;

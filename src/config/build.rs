@@ -294,7 +294,7 @@ fn listen(reader: &mut Reader<'_>) -> Option<SocketAddr> {
 }
 
 /// The folder for our own files: what is set, else what the platform provides for state.
-fn data_dir(reader: &mut Reader<'_>, sources: &Sources) -> Option<PathBuf> {
+pub(super) fn data_dir(reader: &mut Reader<'_>, sources: &Sources) -> Option<PathBuf> {
     if reader.leaf(&["gateway", "data_dir"]).is_some() {
         return reader.path(&["gateway", "data_dir"]);
     }

@@ -26,6 +26,22 @@ impl Faults {
     pub fn iter(&self) -> impl Iterator<Item = &Fault> {
         self.0.iter()
     }
+
+    /// The same text where they keep nobody from going on.
+    pub fn as_warnings(&self) -> impl fmt::Display {
+        fmt::from_fn(|f| self.write(f, "warning"))
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, word: &str) -> fmt::Result {
+        for fault in &self.0 {
+            fault.write(f, word)?;
+            f.write_str("\n")?;
+        }
+        match self.0.len() {
+            1 => f.write_str("1 fault in the configuration"),
+            count => write!(f, "{count} faults in the configuration"),
+        }
+    }
 }
 
 impl Fault {
@@ -43,25 +59,9 @@ impl Fault {
     pub fn help(&self) -> &str {
         &self.help
     }
-}
 
-impl std::error::Error for Faults {}
-
-impl fmt::Display for Faults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for fault in &self.0 {
-            writeln!(f, "{fault}")?;
-        }
-        match self.0.len() {
-            1 => f.write_str("1 fault in the configuration"),
-            count => write!(f, "{count} faults in the configuration"),
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "error: {}", self.message)?;
+    fn write(&self, f: &mut fmt::Formatter<'_>, word: &str) -> fmt::Result {
+        writeln!(f, "{word}: {}", self.message)?;
         let gutter = self.snippet.as_ref().map_or(1, |snippet| snippet.line.to_string().len());
         writeln!(f, "{:gutter$}--> {}", "", self.place)?;
         if let Some(Snippet { line, text, from, width }) = &self.snippet {
@@ -70,6 +70,20 @@ impl fmt::Display for Fault {
             writeln!(f, "{:gutter$} | {:from$}{:^<width$}", "", "", "")?;
         }
         writeln!(f, "help: {}", self.help)
+    }
+}
+
+impl std::error::Error for Faults {}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, "error")
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, "error")
     }
 }
 

@@ -88,7 +88,8 @@ pub(super) fn load_as(sources: &Sources, system_file: &Path, resolve: bool) -> R
     }
 }
 
-fn scope(sources: &Sources, origin: &Origin) -> Scope {
+/// What references of a configuration may mean.
+pub(super) fn scope(sources: &Sources, origin: &Origin) -> Scope {
     let folder = match origin {
         Origin::File(path) => {
             std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_owned))

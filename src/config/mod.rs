@@ -42,6 +42,7 @@ mod metrics;
 mod model;
 mod oauth;
 mod operating;
+mod own_files;
 mod policy;
 mod policy_pattern;
 mod rate;
@@ -86,6 +87,7 @@ pub use model::{
     Restart, Server, Start, ToolFilter, Transport,
 };
 pub use oauth::{Grant, OAuth};
+pub use own_files::{OwnFiles, own_files};
 pub use policy::{PolicyRule, PolicyRules};
 pub use policy_pattern::{Hint, Hints, ItemKind, Pattern};
 pub use rate::Rate;

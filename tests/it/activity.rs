@@ -266,3 +266,41 @@ async fn a_result_from_memory_a_better_prompt_and_a_request_to_a_service_show_in
     let told = rows.iter().find(|row| row["enhanced"] == "no" && row["name"] == "echo").unwrap();
     assert_eq!(told["client"], "private", "who speaks no MCP says its name in a header");
 }
+
+#[tokio::test]
+async fn a_fault_in_the_configuration_does_not_hide_the_log() {
+    let config = "[gateway]\ndata_dir = \"data\"\n".to_owned() + &scripted("s", &[]);
+    let mut gateway = Gateway::start(&config).await;
+    Legacy::open(&gateway, "/mcp").await.call("s__echo", json!({ "message": "x" })).await;
+    gateway.signal(Signal::TERM);
+    gateway.ended().await;
+    let (file, data) = (gateway.folder().join("gateway.toml"), gateway.folder().join("data"));
+    let data = data.to_str().unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(PROGRAM);
+        let output =
+            command.arg("activity").arg("--config").arg(&file).args(arguments).output().expect("run");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+
+    std::fs::write(&file, config.replace("[gateway]", "[gateway]\nlisen = 5")).unwrap();
+    let (code, shown, said) = run(&[]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(shown.contains("s echo"), "{shown}");
+    assert!(said.contains("warning: unknown key `gateway.lisen`") && said.contains(data), "{said}");
+    let (code, _, said) = run(&["--principal", "anonymous", "--erase"]);
+    assert_eq!(code, Some(78), "what cannot be undone waits for a whole configuration: {said}");
+    assert!(said.contains("--data-dir"), "{said}");
+
+    // A file that says nothing may have said where the log is.
+    std::fs::write(&file, "data_dir = \"data").unwrap();
+    let (code, shown, said) = run(&[]);
+    assert_eq!((code, shown.as_str()), (Some(78), ""), "{said}");
+    let (code, shown, said) = run(&["--data-dir", data]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(shown.contains("s echo"), "{shown}");
+    let (code, _, said) = run(&["--data-dir", data, "--principal", "anonymous", "--erase"]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("rows of anonymous erased"), "{said}");
+}

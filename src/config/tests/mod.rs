@@ -11,6 +11,7 @@ mod faults_together;
 mod imports;
 mod keys;
 mod oauth;
+mod own_files;
 mod pages;
 mod precedence;
 mod tls;
