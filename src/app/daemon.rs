@@ -152,8 +152,8 @@ async fn daemon(given: Given, face: &Face, say: impl Fn(&str)) -> Result<(), Fai
     let limits = Limits::new(&config);
     tokio::spawn(limits.clone().reap_until(stop.asked.clone()));
     let policy = Policy::new(config.policy.clone());
+    let enhancer = Enhancer::new(config.enhance.clone(), &services, limits.clone());
     let trust = Trust { key, guard, limits, policy, encryption };
-    let enhancer = Enhancer::new(config.enhance.clone(), &services);
     let agenthub = Switch::new(config.compat.agenthub);
     let upstreams = (&fleet, &services, (&enhancer, &agenthub));
     let (shown, settings) = watch::channel(loaded.settings.clone());

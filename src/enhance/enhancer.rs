@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::base::cache::{Bounds, Cache};
-use crate::base::{FINGERPRINT, fingerprint};
+use crate::base::{Error, FINGERPRINT, fingerprint};
 use crate::config::{Enhance, EnhanceRule, Privacy};
+use crate::guard::{Limits, Wait};
 use crate::supervisor::{Breaker, BreakerTicket, ServiceHandle};
 use crate::telemetry::names;
 
@@ -27,6 +28,7 @@ pub(super) struct Enhancing(Arc<Inner>);
 struct Inner {
     rules: Enhance,
     service: Option<ServiceHandle>,
+    limits: Limits,
     known: Mutex<Cache<Key, Better>>,
     /// Questions under way, for those who ask the same.
     asking: Mutex<HashMap<Key, watch::Receiver<Option<Answer>>>>,
@@ -38,8 +40,16 @@ struct Inner {
 type Key = [u8; FINGERPRINT];
 /// The better prompt, and the model that made it.
 type Better = (Arc<str>, Arc<str>);
-/// Or why there is none.
-type Answer = Result<Better, (Became, Arc<str>)>;
+type Answer = Result<Better, Unanswered>;
+
+/// Why there is no better prompt.
+#[derive(Clone, Debug)]
+struct Unanswered {
+    became: Became,
+    reason: Arc<str>,
+    /// The limit of the service that is used up, where it is that.
+    wait: Option<Wait>,
+}
 
 /// One prompt to be made better.
 #[derive(Clone, Debug, Default)]
@@ -65,13 +75,19 @@ pub struct Enhanced {
     pub cached: bool,
     /// Why it is the original.
     pub reason: Option<Arc<str>>,
+    /// The limit of the service that is used up, where that is why.
+    pub wait: Option<Wait>,
 }
 
 const NOT_CONFIGURED: &str = "prompt enhancement is not configured (enhance.service)";
 
 impl Enhancing {
-    /// By these rules, which ask this service.
-    pub fn new(rules: Enhance, service: Option<ServiceHandle>, counts: Arc<Counts>) -> Enhancing {
+    /// By these rules, which ask this service as often as these limits allow.
+    pub fn new(
+        rules: Enhance,
+        (service, limits): (Option<ServiceHandle>, Limits),
+        counts: Arc<Counts>,
+    ) -> Enhancing {
         Enhancing(Arc::new(Inner {
             known: Mutex::new(Cache::new(Bounds { entries: rules.cache_entries, weight: CACHE_BYTES })),
             asking: Mutex::default(),
@@ -79,6 +95,7 @@ impl Enhancing {
             counts,
             rules,
             service,
+            limits,
         }))
     }
 
@@ -88,14 +105,14 @@ impl Enhancing {
         let (name, rule) = inner.rules.rule(ask.client.as_deref());
         let service = match self.allowed(rule, ask.privacy) {
             Ok(service) => service,
-            Err(reason) => return self.original(&ask, Became::Untouched, reason.into()),
+            Err(reason) => return self.original(&ask, Unanswered::new(Became::Untouched, reason)),
         };
         let key = key(name, rule, &ask.prompt);
         if !ask.bypass_cache
             && let Some((prompt, model)) = lock(&inner.known).get(&key, Instant::now())
         {
             inner.counts.add(Became::Cached);
-            return Enhanced { prompt, model: Some(model), cached: true, reason: None };
+            return Enhanced { prompt, model: Some(model), cached: true, reason: None, wait: None };
         }
         let (answer, became) = if ask.bypass_cache {
             (self.ask(service, rule, key, &ask.prompt).await, Became::Enhanced)
@@ -105,15 +122,15 @@ impl Enhancing {
         match answer {
             Ok((prompt, model)) => {
                 inner.counts.add(became);
-                Enhanced { prompt, model: Some(model), cached: false, reason: None }
+                Enhanced { prompt, model: Some(model), cached: false, reason: None, wait: None }
             }
-            Err((became, reason)) => self.original(&ask, became, reason),
+            Err(why) => self.original(&ask, why),
         }
     }
 
     /// Leaves a prompt as it is, for somebody for whom there is no service.
     pub fn leave(&self, ask: &Ask) -> Enhanced {
-        self.original(ask, Became::Untouched, NOT_CONFIGURED.into())
+        self.original(ask, Unanswered::new(Became::Untouched, NOT_CONFIGURED))
     }
 
     /// The better prompt if it is known already; no model is asked and nothing is counted.
@@ -121,7 +138,7 @@ impl Enhancing {
         let (name, rule) = self.0.rules.rule(ask.client.as_deref());
         self.allowed(rule, ask.privacy).ok()?;
         let (prompt, model) = lock(&self.0.known).get(&key(name, rule, &ask.prompt), Instant::now())?;
-        Some(Enhanced { prompt, model: Some(model), cached: true, reason: None })
+        Some(Enhanced { prompt, model: Some(model), cached: true, reason: None, wait: None })
     }
 
     /// Forgets every answer, and says how many there were.
@@ -146,6 +163,7 @@ impl Enhancing {
             shared: count(Became::Shared),
             untouched: count(Became::Untouched),
             refused: count(Became::Refused),
+            limited: count(Became::Limited),
             failed: count(Became::Failed),
             cache_size: known.len(),
             cache_max: self.0.rules.cache_entries,
@@ -169,10 +187,11 @@ impl Enhancing {
         self.0.service.as_ref()
     }
 
-    fn original(&self, ask: &Ask, became: Became, reason: Arc<str>) -> Enhanced {
+    fn original(&self, ask: &Ask, Unanswered { became, reason, wait }: Unanswered) -> Enhanced {
         self.0.counts.add(became);
         debug!(client = ask.client, %reason, "a prompt stays as it is");
-        Enhanced { prompt: ask.prompt.as_str().into(), model: None, cached: false, reason: Some(reason) }
+        let prompt = ask.prompt.as_str().into();
+        Enhanced { prompt, model: None, cached: false, reason: Some(reason), wait }
     }
 
     /// The service, if the prompt may go there.
@@ -222,7 +241,7 @@ impl Enhancing {
             Ok(answer) => answer.clone(),
             Err(_) => None,
         };
-        (answer.unwrap_or_else(|| Err((Became::Failed, "the question was given up".into()))), became)
+        (answer.unwrap_or_else(|| Err(Unanswered::new(Became::Failed, "the question was given up"))), became)
     }
 
     async fn ask(&self, service: &ServiceHandle, rule: &EnhanceRule, key: Key, prompt: &str) -> Answer {
@@ -232,17 +251,20 @@ impl Enhancing {
             Err(refused) => {
                 let seconds = refused.wait.as_secs() + u64::from(refused.wait.subsec_nanos() > 0);
                 let reason = format!("the last prompts got no answer; the next try is in {seconds} s");
-                return Err((Became::Refused, reason.into()));
+                return Err(Unanswered::new(Became::Refused, reason));
             }
         };
         let mut ticket = Ticket { own: self, ticket: Some(ticket) };
         let since = Instant::now();
         let timeout = inner.rules.timeout;
-        let asked = tokio::time::timeout(timeout, ask_in_turn(service, rule, prompt)).await;
-        names::ENHANCE_DURATION.histogram(&[]).record(since.elapsed());
+        let asked = tokio::time::timeout(timeout, ask_in_turn((service, &inner.limits), rule, prompt)).await;
         let asked = asked.unwrap_or_else(|_| {
             Err(Failure::Service(format!("no model answered within {timeout:?} (enhance.timeout)")))
         });
+        // No model took any time over what the rate kept from it.
+        if !matches!(asked, Err(Failure::Limited(_))) {
+            names::ENHANCE_DURATION.histogram(&[]).record(since.elapsed());
+        }
         ticket.end(&asked);
         match asked {
             Ok((better, model)) => {
@@ -252,7 +274,27 @@ impl Enhancing {
                 lock(&inner.known).put(key, better.clone(), weight, age, Instant::now());
                 Ok(better)
             }
-            Err(failure) => Err((Became::Failed, failure.reason().into())),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+}
+
+impl Unanswered {
+    fn new(became: Became, reason: impl Into<Arc<str>>) -> Unanswered {
+        Unanswered { became, reason: reason.into(), wait: None }
+    }
+}
+
+impl From<Failure> for Unanswered {
+    fn from(failure: Failure) -> Unanswered {
+        match failure {
+            Failure::Model(reason) | Failure::Service(reason) | Failure::Busy(reason) => {
+                Unanswered::new(Became::Failed, reason)
+            }
+            Failure::Limited(wait) => {
+                let reason = Error::from(wait.clone()).message.as_ref().into();
+                Unanswered { became: Became::Limited, reason, wait: Some(wait) }
+            }
         }
     }
 }
@@ -281,7 +323,7 @@ impl Ticket<'_> {
         let mut breaker = lock(&self.own.0.breaker);
         match asked {
             Ok(_) => breaker.succeed(ticket, Instant::now()),
-            Err(Failure::Busy(_)) => breaker.abandon(ticket),
+            Err(Failure::Busy(_) | Failure::Limited(_)) => breaker.abandon(ticket),
             Err(_) => breaker.fail(ticket, Instant::now()),
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::config::Enhance;
+use crate::guard::Limits;
 use crate::supervisor::{ServiceHandle, Services};
 
 use super::enhancer::{Ask, Enhanced, Enhancing};
@@ -17,16 +18,17 @@ pub struct Enhancer(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     now: ArcSwap<Enhancing>,
+    limits: Limits,
     counts: Arc<Counts>,
 }
 
 impl Enhancer {
-    /// An enhancer by these rules, which ask the service that they name.
-    pub fn new(rules: Enhance, services: &Services) -> Enhancer {
+    /// An enhancer by these rules, which ask the service that they name as often as these limits allow.
+    pub fn new(rules: Enhance, services: &Services, limits: Limits) -> Enhancer {
         let counts: Arc<Counts> = Arc::default();
         let service = service_of(&rules, services);
-        let now = ArcSwap::from_pointee(Enhancing::new(rules, service, Arc::clone(&counts)));
-        Enhancer(Arc::new(Inner { now, counts }))
+        let first = Enhancing::new(rules, (service, limits.clone()), Arc::clone(&counts));
+        Enhancer(Arc::new(Inner { now: ArcSwap::from_pointee(first), limits, counts }))
     }
 
     /// Takes other rules, once the services are those of the same configuration. Prompts under way end as they began;
@@ -34,7 +36,7 @@ impl Enhancer {
     pub fn replace(&self, rules: Enhance, services: &Services) {
         let service = service_of(&rules, services);
         if !self.0.now.load().is(&rules, service.as_ref()) {
-            let next = Enhancing::new(rules, service, Arc::clone(&self.0.counts));
+            let next = Enhancing::new(rules, (service, self.0.limits.clone()), Arc::clone(&self.0.counts));
             self.0.now.store(Arc::new(next));
         }
     }

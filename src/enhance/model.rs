@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::base::ErrorKind;
 use crate::config::EnhanceRule;
+use crate::guard::{Limits, Wait};
 use crate::supervisor::{ServiceHandle, whole};
 
 /// The most of an answer that is read. A token is some four bytes, so this is far above any `max_tokens` in use.
@@ -25,24 +26,20 @@ pub(super) enum Failure {
     Service(String),
     /// The service is as busy as it may be, which says nothing about how it is.
     Busy(String),
+    /// The service has had as many requests as its rate allows.
+    Limited(Wait),
 }
 
-impl Failure {
-    pub fn reason(&self) -> &str {
-        match self {
-            Failure::Model(reason) | Failure::Service(reason) | Failure::Busy(reason) => reason,
-        }
-    }
-}
-
-/// Asks the rule's model and then its fallbacks. The better prompt, and the model that made it.
+/// Asks the rule's model and then its fallbacks, each question one of those that the service's rate allows. The better prompt,
+/// and the model that made it.
 pub(super) async fn ask_in_turn(
-    service: &ServiceHandle,
+    (service, limits): (&ServiceHandle, &Limits),
     rule: &EnhanceRule,
     prompt: &str,
 ) -> Result<(String, String), Failure> {
     let mut first = None;
     for model in std::iter::once(&rule.model).chain(&rule.fallback) {
+        limits.call(service.name(), None).map_err(Failure::Limited)?;
         match ask(service, rule, model, prompt).await {
             Ok(better) => return Ok((better, model.clone())),
             Err(Failure::Model(reason)) => first = first.or(Some(reason)),

@@ -17,17 +17,20 @@ pub(super) enum Became {
     Untouched,
     /// The breaker was open.
     Refused,
+    /// The service had as many requests as its rate allows.
+    Limited,
     /// No model answered.
     Failed,
 }
 
 impl Became {
-    const ALL: [Became; 6] = [
+    const ALL: [Became; 7] = [
         Became::Enhanced,
         Became::Cached,
         Became::Shared,
         Became::Untouched,
         Became::Refused,
+        Became::Limited,
         Became::Failed,
     ];
 
@@ -38,6 +41,7 @@ impl Became {
             Became::Shared => "shared",
             Became::Untouched => "untouched",
             Became::Refused => "refused",
+            Became::Limited => "limited",
             Became::Failed => "failed",
         }
     }
@@ -75,6 +79,8 @@ pub struct Statistics {
     pub untouched: u64,
     /// Prompts for which no model was asked, because those before got no answer.
     pub refused: u64,
+    /// Prompts for which no model was asked, because the service had as many requests as its rate allows.
+    pub limited: u64,
     /// Prompts for which no model answered.
     pub failed: u64,
     /// Prompts that are kept.
@@ -90,7 +96,7 @@ pub struct Statistics {
 impl Statistics {
     /// Prompts that were not known.
     pub fn misses(&self) -> u64 {
-        self.enhanced + self.shared + self.failed + self.refused
+        self.enhanced + self.shared + self.failed + self.refused + self.limited
     }
 
     /// The share of prompts that were known, from 0 to 1.

@@ -1,7 +1,7 @@
 //! The pages of prompt enhancement, at our own paths and at AgentHub's.
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Extension, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
@@ -11,11 +11,12 @@ use serde_json::{Value, json};
 
 use crate::config::{Hints, ItemKind, Privacy};
 use crate::enhance::{Ask, Enhanced, Enhancer};
+use crate::guard::Wait;
 use crate::supervisor::{ServiceHandle, State as ServiceState};
 
+use super::untold::Untold;
 use super::who::Who;
-
-use super::{untold::Untold, wishes};
+use super::{services, wishes};
 
 /// The pages.
 pub fn enhance_pages(enhancer: Enhancer, max_body: usize) -> Router {
@@ -73,6 +74,9 @@ async fn answered(
     };
     let (original, client) = (ask.prompt.clone(), ask.client.clone());
     let done = enhance(enhancer, who, ask).await;
+    if let Some(wait) = done.wait {
+        return too_many(wait, client);
+    }
     let mut answer = json!({ "original": original, "model": done.model.as_deref(), "cached": done.cached });
     own(&mut answer, &original, &done);
     told(page(&answer), client, &done)
@@ -86,6 +90,15 @@ fn told(response: Response, client: Option<String>, done: &Enhanced) -> Response
         (None, _) => ("no", ""),
     };
     Untold { client: client.unwrap_or_default(), enhanced, cache, ..Untold::DONE }.mark(response)
+}
+
+/// Over the rate of its service, a prompt is a request like any other there.
+fn too_many(wait: Wait, client: Option<String>) -> Response {
+    let mut response = services::refusal(&wait.into(), StatusCode::TOO_MANY_REQUESTS).map(Body::new);
+    if let Some(untold) = response.extensions_mut().get_mut::<Untold>() {
+        (untold.client, untold.enhanced) = (client.unwrap_or_default(), "no");
+    }
+    response
 }
 
 /// Whether a request makes the gateway work as hard as a call does, and is counted like one.
@@ -147,6 +160,7 @@ async fn own_statistics(State(enhancer): State<Enhancer>) -> Response {
         "shared": now.shared,
         "untouched": now.untouched,
         "refused": now.refused,
+        "limited": now.limited,
         "failed": now.failed,
         "cache": { "size": now.cache_size, "max_size": now.cache_max, "evicted": now.cache_evicted },
         "breaker": now.breaker,

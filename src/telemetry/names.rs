@@ -254,7 +254,7 @@ metrics_table! {
     /// Prompts, by what became of them.
     ENHANCEMENTS = Metric::counter_of(
         "trunkline_enhancements_total", &["outcome"],
-        "Prompts that were to be enhanced, by outcome: enhanced, cached, shared, untouched, refused, failed.");
+        "Prompts that were to be enhanced, by outcome: enhanced, cached, shared, untouched, refused, limited, failed.");
     /// How long models take.
     ENHANCE_DURATION = Metric::seconds_of(
         "trunkline_enhance_duration_seconds", &[], "Time that models took to enhance a prompt, failures included.");

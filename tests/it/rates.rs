@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::keys::new_key;
-use crate::support::{Backend, Gateway, Legacy, Modern, demo, eventually, service, wire};
+use crate::support::{Backend, Gateway, Legacy, Modern, demo, eventually, scripted, service, text_of, wire};
 
 /// A rate that gives nothing back while a test runs.
 const SLOW: &str = "1/d burst";
@@ -145,4 +145,51 @@ async fn a_service_has_a_limit_of_its_own() {
         refused.text()
     );
     assert_eq!(gateway.get("/services/free/api/version", &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn each_question_to_a_model_counts_for_the_rate_of_its_service() {
+    let ollama = Backend::ollama(0).await;
+    let config = service("o", &ollama.url)
+        + &format!("rate = \"{SLOW} 3\"\n[enhance]\nservice = \"o\"\n")
+        + &scripted("s", &[])
+        + "[servers.s.tools.enhance]\necho = \"auto\"\n";
+    let gateway = Gateway::start(&config).await;
+    let enhance = async |path: &str, prompt: &str| {
+        let body = json!({ "prompt": prompt }).to_string();
+        wire::request(gateway.address, "POST", path, &[], body).await.whole().await
+    };
+    let client = Legacy::open(&gateway, "/mcp").await;
+    assert_eq!(client.text("s__echo", json!({ "message": "one" })).await, "better: one");
+    for _ in 0..3 {
+        let known = enhance("/enhance", "two").await;
+        assert_eq!((known.status, &known.json()["prompt"]), (200, &json!("better: two")), "{}", known.text());
+    }
+    // What is known costs the service nothing, so that one of three is left.
+    assert_eq!(gateway.get("/services/o/api/version", &[]).await.status, 200);
+    for path in ["/enhance", "/ollama/enhance"] {
+        let refused = enhance(path, "three").await;
+        assert_eq!(refused.status, 429, "{}", refused.text());
+        let seconds: f64 = refused.header("retry-after").expect("a header").parse().expect("seconds");
+        assert!(seconds > 80_000.0 && refused.text().contains("services.o.rate"), "{}", refused.text());
+    }
+    assert_eq!(enhance("/enhance", "two").await.status, 200, "what is known is told all the same");
+    // A call does not fail for it.
+    let answer = client.call("s__echo", json!({ "message": "three" })).await;
+    let mark = &answer["result"]["_meta"]["dev.trunkline/enhanced"];
+    assert_eq!((text_of(&answer).as_str(), &mark["enhanced"]), ("three", &json!(false)), "{answer}");
+    assert!(mark["reason"].as_str().unwrap().contains("services.o.rate is 1/d burst 3"), "{mark}");
+    let stats = gateway.get("/enhance/stats", &[]).await.json();
+    let counted = json!([stats["enhanced"], stats["limited"], stats["failed"], stats["breaker"]]);
+    assert_eq!(counted, json!([2, 3, 0, "closed"]), "a full rate says nothing about the service: {stats}");
+    let row = eventually("the row is on file", || async {
+        let rows = gateway.get("/api/v1/activity?limit=10", &[]).await.json();
+        rows["records"]
+            .as_array()?
+            .iter()
+            .find(|row| row["code"] == 429 && row["name"] == "/enhance")
+            .cloned()
+    })
+    .await;
+    assert_eq!((&row["outcome"], &row["enhanced"]), (&json!("rate_limited"), &json!("no")), "{row}");
 }

@@ -39,7 +39,7 @@ pub fn figures(api: &Api) -> Cache {
             entries: prompts.cache_size,
             evicted: prompts.cache_evicted,
             hits: prompts.cached,
-            misses: prompts.enhanced + prompts.shared + prompts.refused + prompts.failed,
+            misses: prompts.misses(),
         },
     }
 }
