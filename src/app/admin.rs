@@ -70,6 +70,7 @@ pub fn attend(front: &Front, reloader: &Reloader, book: OrderBook, shown: watch:
         router: front.router.clone(),
         sessions: front.sessions.clone(),
         hub: front.hub.clone(),
+        services: front.services.clone(),
         reloader: reloader.clone(),
     };
     tokio::spawn(orders::serve(hands, book));

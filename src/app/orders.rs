@@ -8,7 +8,7 @@ use crate::activity;
 use crate::http::api::{Act, Failure, Order, OrderBook, Placed};
 use crate::router::Router;
 use crate::session::{Hub, Sessions};
-use crate::supervisor::{ServerHandle, State};
+use crate::supervisor::{ServerHandle, Services, State};
 
 use super::reload::Reloader;
 
@@ -21,6 +21,8 @@ pub struct Hands {
     pub sessions: Sessions,
     /// Streams.
     pub hub: Hub,
+    /// Services.
+    pub services: Services,
     /// Reads the configuration again.
     pub reloader: Reloader,
 }
@@ -51,6 +53,7 @@ impl Hands {
     async fn carry_out(&self, order: &Order) -> Result<String, Failure> {
         match order {
             Order::Server { name, act } => self.server(name, *act).await,
+            Order::Service { name, act } => self.service(name, *act).await,
             Order::CancelCall(number) if self.router.gate().recall(*number) => {
                 Ok(format!("call {number} is cancelled"))
             }
@@ -171,16 +174,54 @@ impl Hands {
             }
             Act::Reset => {
                 server.reset_breaker();
-                format!("the breaker of '{name}' is closed")
+                breaker_closed(name)
             }
             Act::Enable => {
                 server.enable().await;
-                format!("'{name}' is in service")
+                in_service(name)
             }
             Act::Disable => {
                 server.disable().await;
-                format!("'{name}' is out of service until it is enabled or the gateway starts anew")
+                out_of_service(name)
             }
         })
     }
+
+    async fn service(&self, name: &str, act: Act) -> Result<String, Failure> {
+        let service = self
+            .services
+            .get(name)
+            .ok_or_else(|| Failure::not_found(format!("there is no service '{name}'")))?;
+        Ok(match act {
+            Act::Reset => {
+                service.reset_breaker();
+                breaker_closed(name)
+            }
+            Act::Enable => {
+                service.enable().await;
+                in_service(name)
+            }
+            Act::Disable => {
+                service.disable().await;
+                out_of_service(name)
+            }
+            Act::Start | Act::Stop | Act::Restart => {
+                let text =
+                    format!("'{name}' is a service, which the gateway does not run; it can be disabled");
+                return Err(Failure::conflict(text));
+            }
+        })
+    }
+}
+
+fn breaker_closed(name: &str) -> String {
+    format!("the breaker of '{name}' is closed")
+}
+
+fn in_service(name: &str) -> String {
+    format!("'{name}' is in service")
+}
+
+fn out_of_service(name: &str) -> String {
+    format!("'{name}' is out of service until it is enabled or the gateway starts anew")
 }

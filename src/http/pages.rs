@@ -69,8 +69,8 @@ async fn ready(State(pages): State<Pages>, caller: Option<Extension<Caller>>) ->
         servers.push(tell(server.name().as_str(), state, server.trouble()));
     }
     for service in pages.services.all() {
-        let status = service.status().borrow().clone();
-        services.push(tell(service.name().as_str(), status.state.as_str(), status.trouble()));
+        let state = service.status().borrow().state.as_str();
+        services.push(tell(service.name().as_str(), state, service.trouble()));
     }
     let word = if degraded.is_empty() { "ready" } else { "degraded" };
     if caller.is_none() {

@@ -8,7 +8,8 @@ use tokio::time::timeout;
 
 use crate::support::wire::{self, Reply};
 use crate::support::{
-    Counter, Gateway, Legacy, Modern, code_of, demo, eventually, message_of, schema, scripted, section, stats,
+    Counter, Gateway, Legacy, Modern, code_of, demo, eventually, message_of, schema, scripted, section,
+    service, stats,
 };
 
 const INTENT: (&str, &str) = ("x-trunkline", "1");
@@ -59,7 +60,8 @@ async fn the_call(gateway: &Gateway) -> Value {
 
 #[tokio::test]
 async fn every_answer_is_what_the_document_says() {
-    let gateway = Gateway::launch(&(scripted("s", &[]) + &broken("b"))).await;
+    let nobody = service("o", "http://127.0.0.1:1");
+    let gateway = Gateway::launch(&(scripted("s", &[]) + &broken("b") + &nobody)).await;
     in_state(&gateway, "s", "ready").await;
     in_state(&gateway, "b", "failed").await;
     let legacy = Legacy::open(&gateway, "/mcp").await;
@@ -86,7 +88,8 @@ async fn every_answer_is_what_the_document_says() {
             } else {
                 &session
             };
-            let filled = path.replace("{name}", "s").replace("{act}", "reset").replace("{id}", id);
+            let name = if path.starts_with("/services") { "o" } else { "s" };
+            let filled = path.replace("{name}", name).replace("{act}", "reset").replace("{id}", id);
             let filled = if method == "delete" {
                 filled.replace("/activity", "/activity?principal=x")
             } else {
@@ -106,13 +109,15 @@ async fn every_answer_is_what_the_document_says() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 20);
+    assert_eq!(seen, 23);
     hanging.await.unwrap();
     // Refusals have their form, too.
     let refused = &document["components"]["schemas"]["Refused"];
     for (method, path, status) in [
         ("GET", "/servers/nobody", 404),
         ("POST", "/servers/s/explode", 404),
+        ("GET", "/services/s", 404),
+        ("POST", "/services/o/restart", 404),
         ("DELETE", "/calls/999999", 404),
         ("DELETE", "/calls/x", 404),
         ("DELETE", "/sessions/0011", 404),

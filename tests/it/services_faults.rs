@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
+use crate::commands::printed;
 use crate::support::{Backend, Gateway, eventually, service, wire};
 
 /// So that one open breaker outlasts a test.
@@ -112,4 +113,63 @@ async fn no_more_connections_are_opened_than_may_be_and_who_finds_none_is_told_w
     drop(first);
     // The connection that is free again serves whoever waits for it.
     eventually("there is a place again", || async { (hold("o").await.status == 200).then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn an_operator_sees_a_service_and_closes_its_breaker() {
+    let ollama = Backend::ollama(0).await;
+    let (url, port) = (ollama.url.clone(), ollama.port());
+    let config = service("o", &url) + LONG_OPEN + "rate = \"1000/s\"\n";
+    let gateway = Gateway::start(&config).await;
+    let well = printed(&gateway, &["services", "o"]).await;
+    for told in ["ready for", "in service         yes", &url, "/services/o", "0 of", "1000/s"] {
+        assert!(well.contains(told), "{told}: {well}");
+    }
+    drop(ollama);
+    for _ in 0..3 {
+        assert_eq!(gateway.get("/services/o/x", &[]).await.status, 503);
+    }
+    let listed = printed(&gateway, &["services"]).await;
+    assert!(listed.contains("breaker open") && listed.contains("next try in"), "{listed}");
+    let _again = Backend::ollama(port).await;
+    assert_eq!(gateway.get("/services/o/x", &[]).await.status, 503, "the breaker is still open");
+    let done = printed(&gateway, &["service", "reset", "o"]).await;
+    assert!(done.contains("the breaker of 'o' is closed"), "{done}");
+    assert_eq!(gateway.get("/services/o/x", &[]).await.status, 200);
+    assert!(gateway.log().contains("the breaker of 'o' is closed"), "the audit log has it");
+}
+
+#[tokio::test]
+async fn a_service_out_of_service_is_passed_nothing_is_missed_by_nobody_and_stays_so_over_a_reload() {
+    let ollama = Backend::ollama(0).await;
+    let config = service("o", &ollama.url);
+    let gateway = Gateway::start(&config).await;
+    ollama.behave(json!({ "hold": true })).await;
+    let mut under_way = wire::request(gateway.address, "GET", "/services/o/stall", &[], "").await;
+    assert_eq!(under_way.piece().await.unwrap().unwrap(), "data: begun\n\n");
+    printed(&gateway, &["service", "disable", "o"]).await;
+    let refused = gateway.get("/services/o/x", &[]).await;
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert!(refused.text().contains("out of service"), "{}", refused.text());
+    let busy = gateway.get("/api/v1/services/o", &[]).await.json();
+    assert_eq!((&busy["enabled"], &busy["in_flight"]), (&json!(false), &json!(1)), "{busy}");
+    let status = gateway.get("/api/v1/status", &[]).await.json();
+    assert_eq!((&status["status"], &status["services"]), (&json!("healthy"), &json!({ "disabled": 1 })));
+    assert_eq!(gateway.readiness().await["status"], "ready");
+    // Another entry is another service, and still out of service.
+    let file = gateway.folder().join("gateway.toml");
+    std::fs::write(&file, config + "max_in_flight = 3\n").unwrap();
+    printed(&gateway, &["reload"]).await;
+    let next = gateway.get("/api/v1/services/o", &[]).await.json();
+    assert_eq!((&next["enabled"], &next["max_in_flight"]), (&json!(false), &json!(3)), "{next}");
+    assert_eq!(gateway.get("/services/o/x", &[]).await.status, 503);
+    let mut events = wire::request(gateway.address, "GET", "/api/v1/events", &[], "").await;
+    let first = events.message().await.expect("the state of now");
+    assert_eq!((&first["server"], &first["state"]), (&json!("o"), &json!("stopped")), "{first}");
+    printed(&gateway, &["service", "enable", "o"]).await;
+    let told = events.message().await.expect("an event");
+    assert_eq!((&told["kind"], &told["state"]), (&json!("service"), &json!("enabled")), "{told}");
+    gateway.ready().await;
+    assert_eq!(gateway.get("/services/o/x", &[]).await.status, 200);
+    ollama.behave(json!({ "hold": false })).await;
 }

@@ -7,8 +7,8 @@ use crate::cli::exit;
 use crate::cli::words::print;
 use crate::http::api::shape::{Cache, CacheOfServer};
 
-use super::catalog::order;
 use super::client::{Client, Remote, Trouble};
+use super::order::order;
 use super::table::{count, table};
 
 /// What to do with what is kept.

@@ -1,10 +1,10 @@
-//! `trunkline catalog` and `trunkline reload`.
+//! `trunkline catalog`.
 
 use http::Method;
 
 use crate::cli::exit;
-use crate::cli::words::{print, say};
-use crate::http::api::shape::{Addressed, Catalog, Done, Named};
+use crate::cli::words::print;
+use crate::http::api::shape::{Addressed, Catalog, Named};
 
 use super::client::{Client, Remote, Trouble};
 use super::table::{cut, table};
@@ -19,18 +19,6 @@ pub async fn catalog(client: &Client, remote: &Remote) -> Result<u8, Trouble> {
         return Ok(exit::OK);
     }
     print(&told(&client.get("/catalog").await?));
-    Ok(exit::OK)
-}
-
-/// Gives an order that has no more to say, and tells what came of it.
-pub async fn order(client: &Client, remote: &Remote, path: &str) -> Result<u8, Trouble> {
-    let text = client.text(Method::POST, path).await?;
-    if remote.json {
-        print(&format!("{text}\n"));
-        return Ok(exit::OK);
-    }
-    let done: Done = serde_json::from_str(&text).map_err(|error| Trouble::failure(error.to_string()))?;
-    say(&format!("{}\n", done.done));
     Ok(exit::OK)
 }
 

@@ -10,7 +10,7 @@ use crate::cli::words::fail;
 
 use super::client::{Client, Remote, Trouble};
 use super::servers::Deed;
-use super::{cache, calls, catalog, events, servers, sessions, status};
+use super::{cache, calls, catalog, events, order, servers, services, sessions, status};
 
 #[derive(Debug, Subcommand)]
 pub enum Admin {
@@ -30,6 +30,20 @@ pub enum Admin {
     Server {
         #[command(subcommand)]
         deed: Deed,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// List the services, or show one in detail.
+    Services {
+        /// The service to show.
+        name: Option<String>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Reset the breaker of a service, take it out of service and back.
+    Service {
+        #[command(subcommand)]
+        deed: services::Deed,
         #[command(flatten)]
         remote: Remote,
     },
@@ -92,12 +106,14 @@ pub fn run(command: Admin, before: Option<PathBuf>) -> ExitCode {
                 let (act, which) = deed.parts();
                 servers::act(&find(&remote)?, &remote, act, which).await
             }
+            Admin::Services { name, remote } => services::services(&find(&remote)?, &remote, name).await,
+            Admin::Service { deed, remote } => services::act(&find(&remote)?, &remote, deed).await,
             Admin::Calls { deed, remote } => calls::calls(&find(&remote)?, &remote, deed).await,
             Admin::Sessions { deed, remote } => sessions::sessions(&find(&remote)?, &remote, deed).await,
             Admin::Streams { deed, remote } => sessions::streams(&find(&remote)?, &remote, deed).await,
             Admin::Catalog { remote } => catalog::catalog(&find(&remote)?, &remote).await,
             Admin::Events { remote } => events::follow(&find(&remote)?, &remote).await,
-            Admin::Reload { remote } => catalog::order(&find(&remote)?, &remote, "/reload").await,
+            Admin::Reload { remote } => order::order(&find(&remote)?, &remote, "/reload").await,
             Admin::Cache { deed, remote } => cache::cache(&find(&remote)?, &remote, deed).await,
         }
     })

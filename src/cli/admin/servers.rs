@@ -101,7 +101,7 @@ fn in_table(servers: &[Server]) -> String {
             entries("resources"),
             server.in_flight.to_string(),
             server.restarts.to_string(),
-            note(server),
+            noted(server),
         ]
     };
     let heading = [
@@ -121,13 +121,18 @@ fn in_table(servers: &[Server]) -> String {
     table(&heading, &servers.iter().map(row).collect::<Vec<_>>())
 }
 
-fn note(server: &Server) -> String {
+fn noted(server: &Server) -> String {
+    note(&server.breaker, server.last_error.as_deref(), server.next_try_ms)
+}
+
+/// What is worth saying of one that is not as it should be.
+pub fn note(breaker: &str, last_error: Option<&str>, next_try_ms: Option<u64>) -> String {
     let mut notes = Vec::new();
-    if server.breaker != "closed" {
-        notes.push(format!("breaker {}", server.breaker));
+    if breaker != "closed" {
+        notes.push(format!("breaker {breaker}"));
     }
-    notes.extend(server.last_error.as_deref().map(|error| cut(error, NOTE)));
-    notes.extend(server.next_try_ms.map(|wait| format!("next try in {}", length(wait))));
+    notes.extend(last_error.map(|error| cut(error, NOTE)));
+    notes.extend(next_try_ms.map(|wait| format!("next try in {}", length(wait))));
     notes.join("; ")
 }
 
@@ -243,14 +248,15 @@ fn outcome(server: &Server) -> String {
     if let Some(pid) = server.pid {
         text.push_str(&format!(" (start {}, process {pid})", server.generation));
     }
-    if !note(server).is_empty() {
-        text.push_str(&format!(": {}", note(server)));
+    let note = noted(server);
+    if !note.is_empty() {
+        text.push_str(&format!(": {note}"));
     }
     text + "\n"
 }
 
 /// A name that can stand in a path.
-fn checked(name: &str) -> Result<&str, Trouble> {
+pub fn checked(name: &str) -> Result<&str, Trouble> {
     match ServerName::new(name) {
         Ok(_) => Ok(name),
         Err(error) => Err(Trouble { code: exit::USAGE, message: error.to_string() }),

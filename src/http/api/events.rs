@@ -10,10 +10,11 @@ use bytes::Bytes;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::MissedTickBehavior;
 
+use crate::base::ServerName;
 use crate::catalog::Changed;
 use crate::protocol::sse;
 use crate::session::KEEP_ALIVE_EVERY;
-use crate::supervisor::{ServerChange, ServerEvent};
+use crate::supervisor::{ServerChange, ServerEvent, Status};
 
 use super::failure::Failure;
 use super::feed::{LISTENERS, Stream};
@@ -24,7 +25,7 @@ use super::state::Api;
 /// Events that wait for one listener. Who does not take them is cut off.
 const WAITING: usize = 256;
 
-/// Opens a stream. First on it is the state of every server, so that a listener knows from what things change.
+/// Opens a stream. First on it is the state of every server and service, so that a listener knows from what things change.
 pub async fn events(State(api): State<Api>) -> Result<Response, Failure> {
     let place = api.0.feed.enter().ok_or_else(|| {
         Failure::busy(format!("{LISTENERS} event streams are open, as many as may be; close one"))
@@ -74,15 +75,18 @@ async fn follow(
     }
 }
 
-/// The state of every server, as events.
+/// The state of every server and service, as events.
 fn present(api: &Api) -> Vec<Bytes> {
-    let state = |server: &crate::supervisor::ServerHandle| {
-        let status = server.status().borrow().clone();
+    let state = |name: &ServerName, status: Status| {
         let (state, generation) = (status.state.as_str(), status.generation);
         let change = ServerChange::State { state, generation, reason: status.last_error };
-        written(&of_server(ServerEvent { server: server.name().clone(), change }))
+        written(&of_server(ServerEvent { server: name.clone(), change }))
     };
-    api.fleet().servers().iter().map(state).collect()
+    let servers = api.fleet().servers();
+    let servers = servers.iter().map(|server| state(server.name(), server.status().borrow().clone()));
+    let services = api.0.parts.services.all();
+    let services = services.iter().map(|service| state(service.name(), service.status().borrow().clone()));
+    servers.chain(services).collect()
 }
 
 fn of_server(event: ServerEvent) -> Event {

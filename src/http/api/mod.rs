@@ -19,6 +19,7 @@ mod orders;
 mod query;
 mod routes;
 mod servers;
+mod services;
 mod sessions;
 pub mod shape;
 mod state;

@@ -18,6 +18,13 @@ pub enum Order {
         /// What.
         act: Act,
     },
+    /// Something to a service.
+    Service {
+        /// Its name.
+        name: String,
+        /// What, of [`Act::OF_SERVICES`].
+        act: Act,
+    },
     /// Take a request back.
     CancelCall(u64),
     /// End a session, by what stands for its id.
@@ -51,7 +58,7 @@ impl Order {
     }
 }
 
-/// What can be done to a server.
+/// What can be done to a server, and some of it to a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     /// Start it, at once even if it rests.
@@ -71,6 +78,9 @@ pub enum Act {
 impl Act {
     /// All of them.
     pub const ALL: [Act; 6] = [Act::Start, Act::Stop, Act::Restart, Act::Reset, Act::Enable, Act::Disable];
+
+    /// What can be done to a service, which the gateway does not run.
+    pub const OF_SERVICES: [Act; 3] = [Act::Reset, Act::Enable, Act::Disable];
 
     /// The word for it, in paths and on the command line.
     pub const fn as_str(self) -> &'static str {

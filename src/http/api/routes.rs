@@ -6,7 +6,9 @@ use axum::{Router as Pages, http::Uri};
 
 use super::failure::Failure;
 use super::state::Api;
-use super::{activity, cache, calls, catalog, config, events, gate, openapi, servers, sessions, status};
+use super::{
+    activity, cache, calls, catalog, config, events, gate, openapi, servers, services, sessions, status,
+};
 
 /// What stands before every path of the interface.
 pub const PREFIX: &str = "/api/v1";
@@ -34,6 +36,9 @@ pub(super) fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Api>)> {
         ("get", "/servers", get(servers::list)),
         ("get", "/servers/{name}", get(servers::detail)),
         ("post", "/servers/{name}/{act}", post(servers::act)),
+        ("get", "/services", get(services::list)),
+        ("get", "/services/{name}", get(services::detail)),
+        ("post", "/services/{name}/{act}", post(services::act)),
         ("get", "/calls", get(calls::list)),
         ("delete", "/calls/{id}", delete(calls::cancel)),
         ("get", "/sessions", get(sessions::list)),

@@ -1,5 +1,7 @@
 //! The servers: how they are, and what can be done to them.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{Extension, Path, State};
 use axum::http::StatusCode;
@@ -49,13 +51,19 @@ pub async fn act(
     caller: Extension<Caller>,
     Path((name, act)): Path<(String, String)>,
 ) -> Result<(StatusCode, Json<Done>), Failure> {
-    let act = Act::ALL.into_iter().find(|known| known.as_str() == act).ok_or_else(|| {
-        let known = Act::ALL.map(Act::as_str).join(", ");
-        Failure::not_found(format!("'{act}' is nothing that can be done to a server; there are: {known}"))
-    })?;
+    let act = known_act(&act, &Act::ALL, "a server")?;
     let server = api.server(&name)?.name().to_string();
     let order = Order::Server { name: server, act };
     Ok((StatusCode::ACCEPTED, api.order(order, &caller).await?))
+}
+
+/// What a path says is to be done, if it is among what can be.
+pub fn known_act(word: &str, known: &[Act], to_what: &str) -> Result<Act, Failure> {
+    known.iter().copied().find(|act| act.as_str() == word).ok_or_else(|| {
+        let known: Vec<&str> = known.iter().map(|act| act.as_str()).collect();
+        let known = known.join(", ");
+        Failure::not_found(format!("'{word}' is nothing that can be done to {to_what}; there are: {known}"))
+    })
 }
 
 fn summary(server: &ServerHandle) -> Server {
@@ -95,8 +103,8 @@ fn summary(server: &ServerHandle) -> Server {
         in_flight: server.in_flight(),
         waiting: server.waiting(),
         restarts: status.restarts,
+        next_try_ms: next_try(&status.state, server.breaker_wait()),
         last_error: status.last_error,
-        next_try_ms: next_try(server),
         login: login.map(str::to_owned),
         login_reason,
     }
@@ -114,18 +122,18 @@ fn link(link: PooledLink) -> Link {
     }
 }
 
-/// In how many milliseconds a server that is down is started, or one whose breaker is open is called.
-pub fn next_try(server: &ServerHandle) -> Option<u64> {
-    let wait = |at: Instant| Some(at.saturating_duration_since(Instant::now()));
-    let wait = match server.status().borrow().state {
+/// In how many milliseconds what is down is tried again, or what has an open breaker is called.
+pub fn next_try(state: &ServerState, breaker: Option<Duration>) -> Option<u64> {
+    let wait = |at: &Instant| Some(at.saturating_duration_since(Instant::now()));
+    let wait = match state {
         ServerState::Backoff { until, .. } => wait(until),
         ServerState::Failed { retry_at, .. } => wait(retry_at),
-        _ => server.breaker_wait(),
+        _ => breaker,
     };
     wait.map(millis)
 }
 
 /// Whole milliseconds.
-pub fn millis(time: std::time::Duration) -> u64 {
+pub fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -12,7 +12,7 @@ use crate::config::Setting;
 use crate::guard::Caller;
 use crate::router::Router;
 use crate::session::{Hub, Sessions};
-use crate::supervisor::{Fleet, ServerHandle, Services};
+use crate::supervisor::{Fleet, ServerHandle, ServiceHandle, Services};
 
 use super::super::origin::OriginRules;
 use super::activity::READERS;
@@ -77,12 +77,20 @@ impl Api {
     }
 
     pub(in crate::http) fn server(&self, name: &str) -> Result<ServerHandle, Failure> {
-        self.fleet().get(name).ok_or_else(|| {
-            let servers = self.fleet().servers();
-            let known: Vec<&str> = servers.iter().map(|one| one.name().as_str()).collect();
-            Failure::not_found(format!("there is no server '{name}'; there are: {}", known.join(", ")))
-        })
+        let known = || self.fleet().servers().iter().map(|one| one.name().to_string()).collect();
+        self.fleet().get(name).ok_or_else(|| unknown("server", name, known()))
     }
+
+    pub(super) fn service(&self, name: &str) -> Result<ServiceHandle, Failure> {
+        let services = &self.0.parts.services;
+        let known = || services.all().iter().map(|one| one.name().to_string()).collect();
+        services.get(name).ok_or_else(|| unknown("service", name, known()))
+    }
+}
+
+fn unknown(what: &str, name: &str, known: Vec<String>) -> Failure {
+    let known = if known.is_empty() { "none is configured".to_owned() } else { known.join(", ") };
+    Failure::not_found(format!("there is no {what} '{name}'; there are: {known}"))
 }
 
 /// A number in a path.

@@ -9,6 +9,7 @@ use super::cache;
 use super::servers::next_try;
 use super::shape::{Status, Trouble};
 use super::state::Api;
+use crate::supervisor::State as ServerState;
 
 /// Always 200: a gateway that answers is up, and a server that is down makes it degraded.
 pub async fn status(State(api): State<Api>) -> Json<Status> {
@@ -19,18 +20,20 @@ pub async fn status(State(api): State<Api>) -> Json<Status> {
         degraded.push(Trouble { server, state, reason, next_try_ms });
     };
     for server in api.fleet().servers().iter() {
-        let state = server.status().borrow().state.as_str();
-        *servers.entry(if server.is_disabled() { "disabled" } else { state }.to_owned()).or_insert(0) += 1;
+        let state = server.status().borrow().state.clone();
+        *servers.entry(counted(&state, server.is_disabled())).or_insert(0) += 1;
         if let Some(reason) = server.trouble() {
-            trouble(server.name().as_str(), state, reason, next_try(server));
+            let next = next_try(&state, server.breaker_wait());
+            trouble(server.name().as_str(), state.as_str(), reason, next);
         }
     }
     let mut services = BTreeMap::new();
     for service in api.0.parts.services.all() {
-        let status = service.status().borrow().clone();
-        *services.entry(status.state.as_str().to_owned()).or_insert(0) += 1;
-        if let Some(reason) = status.trouble() {
-            trouble(service.name().as_str(), status.state.as_str(), reason, None);
+        let state = service.status().borrow().state.clone();
+        *services.entry(counted(&state, service.is_disabled())).or_insert(0) += 1;
+        if let Some(reason) = service.trouble() {
+            let next = next_try(&state, service.breaker_wait());
+            trouble(service.name().as_str(), state.as_str(), reason, next);
         }
     }
     let parts = &api.0.parts;
@@ -49,4 +52,9 @@ pub async fn status(State(api): State<Api>) -> Json<Status> {
         streams: parts.hub.streams(),
         cache: cache::figures(&api),
     })
+}
+
+/// Under which word it is counted.
+fn counted(state: &ServerState, disabled: bool) -> String {
+    if disabled { "disabled" } else { state.as_str() }.to_owned()
 }

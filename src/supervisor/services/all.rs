@@ -1,7 +1,7 @@
 //! All services together.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::HeaderValue;
@@ -74,8 +74,11 @@ impl Services {
     pub fn apply(&self, wanted: Vec<config::Service>) {
         let before = self.0.all.load_full();
         let next = wanted.into_iter().filter(|service| service.enabled).map(|config| {
-            let same = before.iter().find(|service| *service.config() == config);
-            same.cloned().unwrap_or_else(|| self.watch(config))
+            let known = before.iter().find(|service| *service.name() == config.name);
+            let same = known.filter(|service| *service.config() == config);
+            // What an operator has said of the one before holds for the next.
+            let disabled = known.is_some_and(ServiceHandle::is_disabled);
+            same.cloned().unwrap_or_else(|| self.watch(config, disabled))
         });
         let next: Vec<ServiceHandle> = next.collect();
         self.0.all.store(Arc::new(next.clone()));
@@ -87,7 +90,7 @@ impl Services {
         }
     }
 
-    fn watch(&self, config: config::Service) -> ServiceHandle {
+    fn watch(&self, config: config::Service, disabled: bool) -> ServiceHandle {
         let inner = &self.0;
         if !config.tls_verify {
             warn!(
@@ -103,7 +106,7 @@ impl Services {
                 all: Some(Arc::clone(&inner.connections)),
             },
             status: watch::Sender::new(Status {
-                state: State::Starting,
+                state: if disabled { State::Stopped } else { State::Starting },
                 generation: 0,
                 pid: None,
                 last_error: None,
@@ -115,6 +118,8 @@ impl Services {
             fuse: Fuse::new(&config.name, config.breaker, Some(inner.events.clone())),
             metrics: RequestMetrics::for_server(config.name.as_str()),
             commands,
+            disabled: AtomicBool::new(disabled),
+            events: inner.events.clone(),
             answered: AtomicU64::new(0),
             recovered: Notify::new(),
             retired: inner.shutdown.child_token(),
@@ -122,8 +127,8 @@ impl Services {
         }));
         handle.equip();
         let retired = handle.0.retired.clone();
-        let told = (Arc::clone(&inner.metrics), inner.events.clone());
-        inner.tasks.spawn(watch_over(handle.clone(), received, told, retired));
+        let metrics = Arc::clone(&inner.metrics);
+        inner.tasks.spawn(watch_over(handle.clone(), received, metrics, retired));
         handle
     }
 

@@ -1,11 +1,12 @@
 //! The face of one service: how it is doing, and the way in for requests.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use http::HeaderMap;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +16,8 @@ use crate::telemetry::RequestMetrics;
 use crate::upstream::http::{HttpClient, Places};
 
 use super::super::admission::Fuse;
-use super::super::breaker::{BreakerState, Ticket};
+use super::super::breaker::{Breaker, BreakerState, Ticket};
+use super::super::event::{ServerChange, ServerEvent};
 use super::super::handle::{Command, PLACE_RETRY, PLACE_WAIT, Status};
 use super::super::hint::retry_after;
 use super::super::machine::State;
@@ -38,6 +40,10 @@ pub(super) struct Shared {
     pub fuse: Fuse,
     pub metrics: RequestMetrics,
     pub commands: mpsc::Sender<Command>,
+    /// An operator has taken it out of service.
+    pub disabled: AtomicBool,
+    /// Where its changes are told.
+    pub events: broadcast::Sender<ServerEvent>,
     /// Requests that got an answer, which is a sign of life.
     pub answered: AtomicU64,
     /// Somebody got an answer from a service that was taken to be down.
@@ -80,7 +86,12 @@ impl ServiceHandle {
 
     /// Closes its breaker, on an operator's word.
     pub fn reset_breaker(&self) {
-        self.0.fuse.with(super::super::breaker::Breaker::reset);
+        self.0.fuse.with(Breaker::reset);
+    }
+
+    /// How long its breaker goes on refusing requests, if it does.
+    pub fn breaker_wait(&self) -> Option<Duration> {
+        self.0.fuse.with(|breaker| breaker.refuses(Instant::now())).map(|refused| refused.wait)
     }
 
     /// Requests in flight, those included whose answer is still coming.
@@ -88,21 +99,47 @@ impl ServiceHandle {
         self.0.config.max_in_flight.saturating_sub(self.0.permits.available_permits())
     }
 
-    /// Lets requests through again, and looks at once how it is.
-    pub async fn start(&self) {
+    /// Requests that wait for a place.
+    pub fn waiting(&self) -> usize {
+        self.0.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Takes the service into service again, and looks at once how it is.
+    pub async fn enable(&self) {
+        self.set_disabled(false);
         let _ = self.0.commands.send(Command::Start).await;
     }
 
-    /// Lets no more requests through. Those under way come to their end.
-    pub async fn stop(&self) {
+    /// Takes the service out of service until [`ServiceHandle::enable`], or the end of the gateway: no more requests are
+    /// let through. Those under way come to their end.
+    pub async fn disable(&self) {
+        self.set_disabled(true);
         let _ = self.0.commands.send(Command::Stop).await;
+    }
+
+    fn set_disabled(&self, disabled: bool) {
+        if self.0.disabled.swap(disabled, Ordering::AcqRel) != disabled {
+            let change = ServerChange::Service(!disabled);
+            // Nobody may be watching, which is fine.
+            let _ = self.0.events.send(ServerEvent { server: self.name().clone(), change });
+        }
+    }
+
+    /// Whether an operator has taken the service out of service.
+    pub fn is_disabled(&self) -> bool {
+        self.0.disabled.load(Ordering::Acquire)
+    }
+
+    /// Why it is not as it should be; `None` if it is, or if an operator has taken it out of service.
+    pub fn trouble(&self) -> Option<String> {
+        if self.is_disabled() { None } else { self.0.status.borrow().trouble() }
     }
 
     /// Lets a request in, waits a while for a free place, and says clearly why not.
     pub(super) async fn admit(&self) -> Result<Pass, Error> {
         let shared = &self.0;
-        if matches!(shared.status.borrow().state, State::Stopped) {
-            return Err(self.unavailable("is stopped"));
+        if self.is_disabled() {
+            return Err(self.unavailable("has been taken out of service"));
         }
         if let Some(refusal) = shared.fuse.refuses(Instant::now()) {
             return Err(refusal);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Request;
 use http_body_util::BodyExt;
 use http_body_util::Limited;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -98,14 +98,13 @@ impl ServiceHandle {
 pub(super) async fn watch_over(
     service: ServiceHandle,
     mut commands: mpsc::Receiver<Command>,
-    (metrics, events): (Arc<ServerMetrics>, broadcast::Sender<ServerEvent>),
+    metrics: Arc<ServerMetrics>,
     shutdown: CancellationToken,
 ) {
     let policy = service.config().health;
     let interval = policy.interval.filter(|_| service.config().health_path.is_some());
-    let mut watched =
-        Watched { metrics, events, health: Health::unknown(policy), generation: 0, answered: 0 };
-    let mut wanted = true;
+    let mut watched = Watched { metrics, health: Health::unknown(policy), generation: 0, answered: 0 };
+    let mut wanted = !service.is_disabled();
     loop {
         if wanted {
             let patience = policy.interval.unwrap_or(LONGEST_PROBE).min(LONGEST_PROBE);
@@ -146,7 +145,6 @@ async fn pause_for(pause: Option<Duration>) {
 
 struct Watched {
     metrics: Arc<ServerMetrics>,
-    events: broadcast::Sender<ServerEvent>,
     health: Health,
     generation: u64,
     /// Requests that had got an answer at the last look.
@@ -198,7 +196,7 @@ impl Watched {
                 reason: last_error.clone(),
             };
             // Nobody may be watching, which is fine.
-            let _ = self.events.send(ServerEvent { server: service.name().clone(), change });
+            let _ = service.0.events.send(ServerEvent { server: service.name().clone(), change });
         }
         service.0.status.send_modify(|status: &mut Status| {
             if before != state.as_str() {
