@@ -97,9 +97,9 @@ impl Router {
         }))
     }
 
-    /// Forgets what servers say has changed, until `shutdown`.
+    /// Forgets kept results that have become old, until `shutdown`.
     pub async fn follow_updates(self, shutdown: CancellationToken) {
-        self.0.results.clone().follow(self.0.fleet.updates(), shutdown).await;
+        self.0.results.clone().follow(&self.0.fleet, shutdown).await;
     }
 
     /// The endpoint of the server `name`, for somebody who may use anything of it.

@@ -19,6 +19,7 @@ mod keepable;
 mod limit;
 mod mark;
 mod mirroring;
+mod outdated;
 mod own;
 mod parked;
 mod prepare;

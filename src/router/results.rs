@@ -10,21 +10,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::base::cache::{Bounds, Cache};
 use crate::base::{Era, FINGERPRINT, ServerName};
 use crate::catalog::CatalogHandle;
 use crate::protocol::{Message, Splice, skim, translate};
-use crate::supervisor::Updated;
 use crate::telemetry::names;
 use crate::upstream::Peer;
 
 use super::asked::{Asked, Became, Counts};
-use super::keepable::{self, Age, Wanted, print_of};
+use super::keepable::{self, Age, Wanted};
 use super::mark;
+use super::outdated::Starts;
 use super::request::Request;
 use super::resolve::Target;
 
@@ -39,16 +38,18 @@ const MAX_TTL: Duration = Duration::from_secs(3600);
 
 pub(super) type Print = [u8; FINGERPRINT];
 /// What was asked, and whose answer it is; none for everybody's.
-type Key = (Print, Option<Print>);
+pub(super) type Key = (Print, Option<Print>);
 
 /// Results that are kept. Cloning is cheap.
 #[derive(Clone)]
 pub struct Results(Arc<Mutex<State>>);
 
-struct State {
-    kept: Cache<Key, Entry>,
+pub(super) struct State {
+    pub kept: Cache<Key, Entry>,
     /// Grows with everything that servers take back.
-    changes: u64,
+    pub changes: u64,
+    /// Who answers by now.
+    pub starts: Starts,
     /// Grows when everything is forgotten.
     clears: u64,
     flights: HashMap<Key, watch::Receiver<Flight>>,
@@ -56,19 +57,19 @@ struct State {
 }
 
 #[derive(Clone)]
-struct Entry {
+pub(super) struct Entry {
     result: Bytes,
     kept: Instant,
     until: Instant,
-    instance: u64,
-    generation: u64,
-    server: ServerName,
+    pub instance: u64,
+    pub generation: u64,
+    pub server: ServerName,
     /// The tool whose result it is; none for a resource.
     tool: Option<Arc<str>>,
     /// Who said it, which decides what clients of the other era need.
     peer: Arc<Peer>,
     /// Whether its own words say how long it may be kept.
-    as_told: bool,
+    pub as_told: bool,
 }
 
 /// How far a question is that others wait with.
@@ -122,6 +123,7 @@ impl Results {
         Results(Arc::new(Mutex::new(State {
             kept: Cache::new(bounds(bytes)),
             changes: 0,
+            starts: Starts::new(),
             clears: 0,
             flights: HashMap::new(),
             counts: HashMap::new(),
@@ -197,18 +199,6 @@ impl Results {
         }
     }
 
-    /// Drops what servers say has changed, until `shutdown`.
-    pub(super) async fn follow(self, mut updates: broadcast::Receiver<Updated>, shutdown: CancellationToken) {
-        while let Some(update) = shutdown.run_until_cancelled(updates.recv()).await {
-            match update {
-                Ok(updated) => self.lock().drop_resource(print_of(&updated.server, &updated.uri)),
-                // What was missed may be anything.
-                Err(broadcast::error::RecvError::Lagged(_)) => self.lock().drop_resources(),
-                Err(broadcast::error::RecvError::Closed) => return,
-            }
-        }
-    }
-
     fn find(&self, wanted: &Wanted, patient: bool, now: Instant) -> Found {
         let mut state = self.lock();
         let (whose, any) = match &wanted.age {
@@ -243,7 +233,7 @@ impl Results {
         Found::Miss(Place { results: self.clone(), wanted: wanted.clone(), changes, clears, flight })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -268,7 +258,8 @@ impl Place {
             let weight = entry.result.len() + OVERHEAD;
             let mut state = self.results.lock();
             // An answer that set out before a change was announced may be from before it.
-            let outdated = entry.as_told && state.changes != self.changes;
+            let outdated =
+                entry.as_told && state.changes != self.changes || entry.is_of_before(&state.starts);
             if !outdated && state.clears == self.clears {
                 state.kept.put(key, entry, weight, age, now);
             }
@@ -326,16 +317,6 @@ impl Drop for Place {
 }
 
 impl State {
-    fn drop_resource(&mut self, resource: Print) {
-        self.changes += 1;
-        self.kept.remove_range((resource, None)..=(resource, Some([u8::MAX; FINGERPRINT])));
-    }
-
-    fn drop_resources(&mut self) {
-        self.changes += 1;
-        self.kept.remove_where(|entry| entry.as_told);
-    }
-
     fn count(&mut self, server: &ServerName, became: Became) {
         self.counts.entry(server.clone()).or_default().add(server, became);
     }

@@ -3,7 +3,9 @@
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Backend, Gateway, Legacy, Modern, eventually, over_http, scripted, stats, text_of};
+use crate::support::{
+    Backend, Gateway, Legacy, Modern, eventually, over_http, scripted, stats, text_of, wire,
+};
 
 /// How old a kept result says that it is; nothing for one that comes from the server.
 fn age(answer: &Value) -> Option<u64> {
@@ -162,4 +164,33 @@ async fn memory_is_bounded_and_a_bound_of_nothing_keeps_nothing() {
         assert_eq!(age(&client.call("big", json!({ "bytes": 1003 })).await).is_some(), kept > 0);
         assert_eq!(age(&client.call("big", json!({ "bytes": 1000 })).await), None);
     }
+}
+
+#[tokio::test]
+async fn what_an_earlier_start_has_said_is_forgotten_when_the_next_one_answers_though_nobody_asks() {
+    let other = format!("{}[servers.t.tools]\ncache = {{ echo = \"1h\" }}\n", scripted("t", &[]));
+    let config = keeping(&[], "cache = { echo = \"1h\" }") + &other;
+    let gateway = Gateway::start(&config).await;
+    let client = Legacy::open(&gateway, "/mcp").await;
+    for tool in ["s__echo", "t__echo"] {
+        client.text(tool, json!({ "message": "x" })).await;
+    }
+    let kept = async || gateway.get("/api/v1/cache", &[]).await.json()["entries"].as_u64().unwrap();
+    assert_eq!(kept().await, 2);
+    let order = async |path: &str| {
+        let headers = [("x-trunkline", "1")];
+        let path = format!("/api/v1{path}");
+        wire::request(gateway.address, "POST", &path, &headers, "").await.whole().await.status
+    };
+    assert_eq!(order("/servers/s/stop").await, 202);
+    gateway.in_state("s", &["stopped"]).await;
+    assert_eq!(kept().await, 2, "what has stopped may come back as it was");
+    assert_eq!(order("/servers/s/start").await, 202);
+    eventually("its results are forgotten", || async { (kept().await == 1).then_some(()) }).await;
+    assert!(age(&client.call("t__echo", json!({ "message": "x" })).await).is_some(), "the other's are not");
+    // What has left the configuration says nothing more.
+    let file = gateway.folder().join("gateway.toml");
+    std::fs::write(&file, keeping(&[], "cache = { echo = \"1h\" }")).unwrap();
+    assert_eq!(order("/reload").await, 200);
+    eventually("nothing is kept", || async { (kept().await == 0).then_some(()) }).await;
 }
