@@ -323,9 +323,13 @@ async fn open(front: &Front, request: &mut Routed) -> Result<(String, Arc<Sessio
     let capabilities = ClientCapabilities::read(skim::field_text(params, "capabilities").unwrap_or("{}"));
     let client = Client { name: info.name.clone(), version: info.version.clone(), capabilities };
     request.client = Some(Arc::new(info));
-    let result = front.router.introduce(&request.endpoint, &request.access, version).await?;
-    let session = front.sessions.open(version, request.endpoint.name(), &request.principal, client)?;
-    Ok((result, session))
+    let (endpoint, access) = (&request.endpoint, &request.access);
+    let result = front.router.introduce(endpoint, access, version).await?;
+    let session = front.sessions.open(version, endpoint.name(), &request.principal, client)?;
+    let key = Some(streams::session_key(&session));
+    let caller = Caller { principal: &request.principal, session: key, capabilities };
+    let own = front.router.introduce_own(endpoint, access, version, &caller).await;
+    Ok((own.unwrap_or(result), session))
 }
 
 /// Sends a request on its way. A call that waits for its server to come up can be withdrawn, and then never reaches it.

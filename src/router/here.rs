@@ -7,7 +7,7 @@ use crate::catalog::{Introduction, View};
 use crate::guard::Access;
 use crate::protocol::params::key;
 use crate::protocol::{method, params};
-use crate::supervisor::ServerHandle;
+use crate::supervisor::{Caller, ServerHandle};
 use crate::upstream::ListKind;
 
 use super::dispatch::Router;
@@ -25,12 +25,21 @@ impl Router {
         version: Version,
     ) -> Result<String, Error> {
         let view = self.view_when_known(endpoint, access).await?;
-        let intro = view.introduction();
-        let instructions = instructions(intro);
-        Ok(format!(
-            r#"{{"protocolVersion":"{version}","capabilities":{},"serverInfo":{}{instructions}}}"#,
-            intro.legacy, intro.server_info
-        ))
+        Ok(introduced(&view, version))
+    }
+
+    /// The same by the link that the caller has of its own there: what a server can do, and says of itself, may depend on
+    /// what its client declares. `None` for who has none.
+    pub async fn introduce_own(
+        &self,
+        endpoint: &Endpoint,
+        access: &Access,
+        version: Version,
+        caller: &Caller<'_>,
+    ) -> Option<String> {
+        let Endpoint::Server(server) = endpoint else { return None };
+        let view = own::view(server, caller, access).await?;
+        Some(introduced(&view, version))
     }
 
     /// What is answered from snapshots, without a server; `None` for everything else.
@@ -41,7 +50,7 @@ impl Router {
         }
         match (method, request.era) {
             (method::PING, Era::Legacy) => Some(Ok(b"{}".to_vec())),
-            (method::DISCOVER, Era::Modern) => Some(Ok(self.discover(&request.endpoint, &request.access))),
+            (method::DISCOVER, Era::Modern) => Some(Ok(self.discover(request).await)),
             (method::SET_LEVEL, Era::Legacy) => Some(self.set_level(request)),
             (method::TASKS_LIST, Era::Legacy) if tasklist::is_empty(request, &self.0.fleet) => {
                 Some(Ok(br#"{"tasks":[]}"#.to_vec()))
@@ -73,8 +82,12 @@ impl Router {
         Ok(self.view(&request.endpoint, &request.access).list(kind, request.era))
     }
 
-    fn discover(&self, endpoint: &Endpoint, access: &Access) -> Vec<u8> {
-        let view = self.view(endpoint, access);
+    async fn discover(&self, request: &Request) -> Vec<u8> {
+        let own = match &request.endpoint {
+            Endpoint::Server(server) => own::view(server, &request.caller(), &request.access).await,
+            Endpoint::Merged => None,
+        };
+        let view = own.map_or_else(|| self.view(&request.endpoint, &request.access), Arc::new);
         let intro = view.introduction();
         format!(
             r#"{{"resultType":"complete","supportedVersions":["{}"],"capabilities":{}{},"ttlMs":{},"cacheScope":"{}","_meta":{{"{}":{}}}}}"#,
@@ -122,6 +135,16 @@ impl Router {
         }
         Ok(self.view(endpoint, access))
     }
+}
+
+/// The result of `initialize`, JSON text.
+fn introduced(view: &View, version: Version) -> String {
+    let intro = view.introduction();
+    let instructions = instructions(intro);
+    format!(
+        r#"{{"protocolVersion":"{version}","capabilities":{},"serverInfo":{}{instructions}}}"#,
+        intro.legacy, intro.server_info
+    )
 }
 
 fn instructions(intro: &Introduction) -> String {

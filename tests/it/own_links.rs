@@ -95,9 +95,9 @@ async fn a_subscription_is_taken_up_again_when_the_link_of_ones_own_has_been_sta
     let name = unique_name();
     let entry = marked(&conformance(&name, &["--transport", "stdio", "--era", "legacy"]), &name);
     let gateway = Gateway::start(&isolated(entry, "principal")).await;
+    let shared = alive(&name);
     let client = Legacy::open(&gateway, &format!("/mcp/{name}")).await;
     let mut heard = client.stream().await;
-    let shared = alive(&name);
     client.request("resources/subscribe", json!({ "uri": WATCHED })).await;
     let own: Vec<u32> = alive(&name).into_iter().filter(|pid| !shared.contains(pid)).collect();
     assert!(!own.is_empty(), "the client has a process of its own");
@@ -222,4 +222,28 @@ esac ;;"#;
         }
     };
     assert_eq!(note["params"], json!({ "uri": "odd:1" }));
+}
+
+#[tokio::test]
+async fn a_server_introduces_itself_on_the_link_of_ones_own_by_what_its_client_declares() {
+    let able = r#"*'"initialize"'*'"elicitation"'*) printf '%s\n' '{"jsonrpc":"2.0","id":'"$id"',"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{},"logging":{}},"serverInfo":{"name":"able","version":"1"},"instructions":"ask"}}' ;;"#;
+    let entry = shell("s", r#""tools":{}"#, able);
+    for how in ["isolation = \"session\"\n", "isolation = \"principal\"\n", ""] {
+        let gateway = Gateway::start(&(entry.clone() + how + "questions = true\n")).await;
+        for (declared, name, said) in
+            [(json!({ "elicitation": {} }), "able", json!("ask")), (json!({}), "shell", Value::Null)]
+        {
+            let client = Legacy::able(&gateway, "/mcp/s", declared.clone()).await;
+            let told = &client.welcome;
+            let found = (&told["serverInfo"]["name"], &told["instructions"]);
+            assert_eq!(found, (&json!(name), &said), "{how}: {told}");
+            assert_eq!(told["capabilities"]["logging"].is_object(), name == "able", "{how}: {told}");
+            let params = json!({ "_meta": { "io.modelcontextprotocol/clientCapabilities": declared } });
+            let modern = Modern::new(&gateway, "/mcp/s").request("server/discover", params).await.json();
+            let told = &modern["result"];
+            let info = &told["_meta"]["io.modelcontextprotocol/serverInfo"];
+            assert_eq!((&info["name"], &told["instructions"]), (&json!(name), &said), "{how}: {told}");
+            assert_eq!(told["cacheScope"], "private", "{how}: {told}");
+        }
+    }
 }
