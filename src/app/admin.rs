@@ -10,10 +10,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Admin, Config, Setting};
+use crate::guard::Policy;
 use crate::http::api::{Api, ApiParts, OrderBook, Orders};
 use crate::http::{self, Encryption, Front, OriginRules};
 use crate::router::Router;
 use crate::session::{Hub, Sessions};
+use crate::store::Store;
 use crate::supervisor::Services;
 
 use super::failure::Failure;
@@ -46,6 +48,7 @@ pub fn open(
     config: &Config,
     settings: watch::Receiver<Vec<Setting>>,
     (router, sessions, hub, services): (&Router, &Sessions, &Hub, &Services),
+    (store, policy): (&Store, &Policy),
     rules: &OriginRules,
     stop: CancellationToken,
 ) -> (Api, OrderBook) {
@@ -55,6 +58,8 @@ pub fn open(
         sessions: sessions.clone(),
         hub: hub.clone(),
         services: services.clone(),
+        store: store.clone(),
+        policy: policy.clone(),
         orders,
         configuration: config.origin.to_string(),
         settings,
@@ -65,12 +70,18 @@ pub fn open(
 }
 
 /// Serves what is ordered, and shows the settings that each reload brings.
-pub fn attend(front: &Front, reloader: &Reloader, book: OrderBook, shown: watch::Sender<Vec<Setting>>) {
+pub fn attend(
+    front: &Front,
+    store: &Store,
+    reloader: &Reloader,
+    (book, shown): (OrderBook, watch::Sender<Vec<Setting>>),
+) {
     let hands = Hands {
         router: front.router.clone(),
         sessions: front.sessions.clone(),
         hub: front.hub.clone(),
         services: front.services.clone(),
+        store: store.clone(),
         reloader: reloader.clone(),
     };
     tokio::spawn(orders::serve(hands, book));

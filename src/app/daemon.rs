@@ -168,7 +168,7 @@ async fn daemon(given: Given, face: &Face, say: impl Fn(&str)) -> Result<(), Fai
     let live = Live { front: Arc::clone(&front), enhancer, agenthub, log: filter };
     let reloader = Reloader::new(sources, loaded, live, notifier.clone());
     if let Some(opened) = opened {
-        admin::attend(&front, &reloader, opened.book, shown);
+        admin::attend(&front, &store, &reloader, (opened.book, shown));
         if let (Some(listener), Some(pages)) = (admin_listener, opened.apart) {
             info!(address = %listener.local_addr()?, "the administration interface listens");
             admin::serve(&front, pages, listener, stop.asked.clone());
@@ -292,7 +292,8 @@ fn build_front(
         false => (pages, None),
         true => {
             let parts = (&router, &sessions, &hub, services);
-            let (api, book) = admin::open(config, settings, parts, &rules, stop.asked.clone());
+            let (api, book) =
+                admin::open(config, settings, parts, (store, &policy), &rules, stop.asked.clone());
             let agenthub = http::agenthub_pages(api.clone(), enhancer.clone(), agenthub.clone());
             let with_api = pages.clone().merge(api.pages()).merge(agenthub);
             match config.admin.listen {

@@ -1,6 +1,7 @@
 //! Serves what operators order, one thing after the other, and keeps the audit log of it.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use tracing::info;
 
@@ -8,6 +9,7 @@ use crate::activity;
 use crate::http::api::{Act, Failure, Order, OrderBook, Placed};
 use crate::router::Router;
 use crate::session::{Hub, Sessions};
+use crate::store::Store;
 use crate::supervisor::{ServerHandle, Services, State};
 
 use super::reload::Reloader;
@@ -23,6 +25,8 @@ pub struct Hands {
     pub hub: Hub,
     /// Services.
     pub services: Services,
+    /// The keys on file.
+    pub store: Store,
     /// Reads the configuration again.
     pub reloader: Reloader,
 }
@@ -78,6 +82,7 @@ impl Hands {
                     Err(Failure::conflict(text))
                 }
             },
+            Order::RevokeKeys(name) => self.revoke(name).await,
             Order::EraseActivity(whose) => {
                 let path = self.log().await?;
                 match activity::erase(&path, whose).await {
@@ -91,6 +96,18 @@ impl Hands {
             },
             Order::ClearCaches { server, tool } => self.clear(server.as_deref(), tool.as_deref()),
             Order::WarmCaches { server } => self.warm(server.as_deref()).await,
+        }
+    }
+
+    async fn revoke(&self, name: &str) -> Result<String, Failure> {
+        match self.store.revoke_keys(name.trim_end_matches('…'), SystemTime::now()).await {
+            Ok(0) => {
+                let text = format!("there is no key in force that is called or begins with '{name}'");
+                Err(Failure::not_found(text))
+            }
+            Ok(1) => Ok("1 key is revoked".to_owned()),
+            Ok(many) => Ok(format!("{many} keys are revoked")),
+            Err(error) => Err(Failure::busy(error.to_string())),
         }
     }
 

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand};
 
 use crate::app::keys::{self, NewKey};
 use crate::config::{self, Config};
+use crate::http::api::shape::Key as Shown;
 use crate::store::StoredKey;
 
 use super::exit;
@@ -115,15 +116,6 @@ fn act(command: Key, config: &Config) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether a key is good.
-fn state(key: &StoredKey, now: SystemTime) -> &'static str {
-    match (key.revoked_at, key.expires_at) {
-        (Some(_), _) => "revoked",
-        (None, Some(end)) if end <= now => "expired",
-        _ => "in force",
-    }
-}
-
 fn as_table(keys: &[StoredKey], now: SystemTime) -> String {
     if keys.is_empty() {
         return "There is no key yet; make one with `trunkline key new NAME`.\n".to_owned();
@@ -132,7 +124,7 @@ fn as_table(keys: &[StoredKey], now: SystemTime) -> String {
     for key in keys {
         let scopes = if key.scopes.is_empty() { "-".to_owned() } else { key.scopes.join(" ") };
         let expires = key.expires_at.map_or("never".to_owned(), |end| relative(end, now));
-        let state = state(key, now).to_owned();
+        let state = Shown::of(key, now).state.replace('_', " ");
         rows.push([
             key.name.clone(),
             format!("{}…", key.hint),
@@ -155,20 +147,8 @@ fn as_table(keys: &[StoredKey], now: SystemTime) -> String {
 }
 
 fn as_json(keys: &[StoredKey], now: SystemTime) -> String {
-    let seconds = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let line = |key: &StoredKey| {
-        let object = serde_json::json!({
-            "name": key.name,
-            "principal": format!("key:{}", key.name),
-            "key": key.hint,
-            "scopes": key.scopes,
-            "state": state(key, now).replace(' ', "_"),
-            "created_at": seconds(key.created_at),
-            "expires_at": key.expires_at.map(seconds),
-            "revoked_at": key.revoked_at.map(seconds),
-        });
-        format!("{object}\n")
-    };
+    // Texts and numbers can always be written.
+    let line = |key: &StoredKey| serde_json::to_string(&Shown::of(key, now)).unwrap_or_default() + "\n";
     keys.iter().map(line).collect()
 }
 
@@ -191,6 +171,8 @@ fn relative(time: SystemTime, now: SystemTime) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     #[test]

@@ -7,8 +7,8 @@ use clap::{Subcommand, ValueEnum};
 
 use crate::base::Principal;
 use crate::catalog::split_name;
-use crate::config::{Hints, ItemKind, Loaded};
-use crate::guard::{Caller, Decision, Policy as Rules};
+use crate::config::{Hints, ItemKind};
+use crate::guard::{Caller, Item, Policy as Rules, explain};
 
 use super::exit;
 use super::load;
@@ -72,35 +72,17 @@ pub fn run(command: Policy, before: Option<PathBuf>) -> ExitCode {
         KindOf::Service => (ItemKind::Service, "service"),
     };
     let rules = Rules::new(loaded.config.policy.clone());
-    let access = rules.access(&Caller::known(Principal::named(&principal), scope));
+    let caller = Caller::known(Principal::named(&principal), scope);
     let hints = Hints::new(read_only.then_some(true), not_destructive.then_some(false));
-    let decision = access.decide(kind, server, name, hints);
-    let (verdict, may) = if decision.allows() { ("allowed", "may") } else { ("denied", "may not") };
+    let told = explain(&rules, &caller, Item { kind, server, name, hints }, &loaded.settings);
+    let (verdict, may) = if told.allowed { ("allowed", "may") } else { ("denied", "may not") };
     let mut text = format!("{verdict}: {principal} {may} use the {word} '{name}' of server '{server}'\n");
-    text.push_str(&format!("  {}\n", reason(decision, &loaded)));
-    let told = |hints| access.allows(kind, server, name, hints);
-    if told(Hints::UNKNOWN) != told(Hints::new(Some(true), None)) && !read_only && !not_destructive {
+    text.push_str(&format!("  {}\n", told.reason));
+    if told.by_hints && !read_only && !not_destructive {
         text.push_str(
             "  This is for a tool that says nothing of itself; see --read-only and --not-destructive.\n",
         );
     }
     print(&text);
-    if decision.allows() { ExitCode::SUCCESS } else { ExitCode::from(exit::DENIED) }
-}
-
-/// The setting that decided, with its place.
-fn reason(decision: Decision<'_>, loaded: &Loaded) -> String {
-    let (key, pattern) = match decision {
-        Decision::Denied(rule, pattern) => (format!("policy.rules.{}.deny", rule.name), Some(pattern)),
-        Decision::Allowed(rule, pattern) => (format!("policy.rules.{}.allow", rule.name), Some(pattern)),
-        Decision::Default(_) => ("policy.default".to_owned(), None),
-    };
-    let place = loaded.settings.iter().find(|setting| setting.key == key).map(|setting| &setting.origin);
-    match (pattern, place) {
-        (Some(pattern), Some(place)) => format!("{key} has \"{pattern}\" ({place})"),
-        (Some(pattern), None) => format!("{key} has \"{pattern}\""),
-        (None, Some(place)) => format!("no rule speaks of it, and {key} decides ({place})"),
-        (None, None) if loaded.config.policy.rules.is_empty() => "there are no rules".to_owned(),
-        (None, None) => format!("no rule speaks of it, and where there are rules, {key} is \"deny\""),
-    }
+    if told.allowed { ExitCode::SUCCESS } else { ExitCode::from(exit::DENIED) }
 }

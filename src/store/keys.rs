@@ -50,7 +50,7 @@ pub(super) async fn prune(conn: &mut SqliteConnection, now: SystemTime) -> sqlx:
     delete.execute(conn).await.map(drop)
 }
 
-/// All keys, in the order in which they were made.
+/// All keys, the oldest first.
 pub(super) struct AllKeys;
 /// Put this one in. Answers whether it is new.
 pub(super) struct AddKey(pub StoredKey);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use crate::support::keys::new_key;
 use crate::support::wire::{self, Reply};
 use crate::support::{
     Counter, Gateway, Legacy, Modern, code_of, demo, eventually, message_of, schema, scripted, section,
@@ -64,6 +65,13 @@ async fn every_answer_is_what_the_document_says() {
     let gateway = Gateway::launch(&(scripted("s", &[]) + &broken("b") + &nobody)).await;
     in_state(&gateway, "s", "ready").await;
     in_state(&gateway, "b", "failed").await;
+    new_key(&gateway, &["ann"]);
+    let admin = format!("Bearer {}", new_key(&gateway, &["root", "--scope", "admin"]));
+    let admin = ("authorization", admin.as_str());
+    eventually("its key is known", || async {
+        (gateway.get("/metrics", &[admin]).await.status == 200).then_some(())
+    })
+    .await;
     let legacy = Legacy::open(&gateway, "/mcp").await;
     let _stream = legacy.stream().await;
     let hanging = {
@@ -89,13 +97,16 @@ async fn every_answer_is_what_the_document_says() {
                 &session
             };
             let name = if path.starts_with("/services") { "o" } else { "s" };
+            let name = if path.starts_with("/keys") { "ann" } else { name };
             let filled = path.replace("{name}", name).replace("{act}", "reset").replace("{id}", id);
-            let filled = if method == "delete" {
-                filled.replace("/activity", "/activity?principal=x")
-            } else {
-                filled
+            let filled = match (method.as_str(), path.as_str()) {
+                ("delete", "/activity") => "/activity?principal=x".to_owned(),
+                (_, "/policy/explain") => "/policy/explain?principal=key:ann&tool=s__echo".to_owned(),
+                _ => filled,
             };
-            let reply = order(&gateway, &method.to_ascii_uppercase(), &filled).await;
+            let (method, at) = (method.to_ascii_uppercase(), format!("/api/v1{filled}"));
+            let reply =
+                wire::request(gateway.address, &method, &at, &[INTENT, admin], "").await.whole().await;
             let described = &operation["responses"][reply.status.to_string()];
             let schema = &described["content"]["application/json"]["schema"];
             assert!(
@@ -109,7 +120,7 @@ async fn every_answer_is_what_the_document_says() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 23);
+    assert_eq!(seen, 26);
     hanging.await.unwrap();
     // Refusals have their form, too.
     let refused = &document["components"]["schemas"]["Refused"];
@@ -130,6 +141,12 @@ async fn every_answer_is_what_the_document_says() {
         ("GET", "/activity?before=1&after=1", 400),
         ("GET", "/activity/stats?by=mood", 400),
         ("DELETE", "/activity", 400),
+        ("DELETE", "/keys/nobody", 403),
+        ("GET", "/policy/explain?principal=key:ann", 400),
+        ("GET", "/policy/explain?tool=s__echo", 400),
+        ("GET", "/policy/explain?principal=key:ann&tool=s__echo&prompt=s__echo", 400),
+        ("GET", "/policy/explain?principal=key:ann&tool=echo", 400),
+        ("GET", "/policy/explain?principal=key:ann&tool=nobody__echo", 404),
     ] {
         let reply = order(&gateway, method, path).await;
         assert_eq!(reply.status, status, "{method} {path}: {}", reply.text());
@@ -469,4 +486,74 @@ async fn what_clients_have_of_their_own_at_a_server_is_shown_and_stops_with_it()
     act(&gateway, "s", "start").await;
     in_state(&gateway, "s", "ready").await;
     assert_eq!(other.text("s__echo", json!({ "message": "back" })).await, "back");
+}
+
+#[tokio::test]
+async fn keys_are_shown_without_what_they_are_made_of_and_revoked() {
+    let gateway = Gateway::start(&demo("d")).await;
+    let (ann, bob) = (new_key(&gateway, &["ann", "--scope", "read"]), new_key(&gateway, &["bob"]));
+    let listed = get(&gateway, "/keys").await;
+    let of = |listed: &Value, name: &str| {
+        let keys = listed["keys"].as_array().unwrap();
+        keys.iter().find(|key| key["name"] == name).cloned().expect("a key of that name")
+    };
+    let (first, second) = (of(&listed, "ann"), of(&listed, "bob"));
+    assert_eq!((listed["keys"].as_array().unwrap().len(), &second["scopes"]), (2, &json!([])));
+    assert_eq!(
+        json!([first["principal"], first["scopes"], first["state"], first["expires_at"]]),
+        json!(["key:ann", ["read"], "in_force", null])
+    );
+    let hint = first["key"].as_str().unwrap();
+    assert!(ann.starts_with(hint) && hint.len() < ann.len() / 2, "{hint}");
+    assert!(!listed.to_string().contains(&ann) && !listed.to_string().contains(&bob));
+    let with = async |key: &str| {
+        let bearer = format!("Bearer {key}");
+        gateway.get("/metrics", &[("authorization", &bearer)]).await.status
+    };
+    eventually("the keys are known", || async {
+        (with(&ann).await == 200 && with(&bob).await == 200).then_some(())
+    })
+    .await;
+    assert_eq!(order(&gateway, "DELETE", "/keys/ann").await.status, 403, "nobody knows who that was");
+    let revoke = async |by: &str| {
+        let bearer = format!("Bearer {by}");
+        let headers = [INTENT, ("authorization", bearer.as_str())];
+        wire::request(gateway.address, "DELETE", "/api/v1/keys/ann", &headers, "").await.whole().await.status
+    };
+    let admin = new_key(&gateway, &["root", "--scope", "admin"]);
+    eventually("its key is known", || async { (with(&admin).await == 200).then_some(()) }).await;
+    assert_eq!((revoke(&bob).await, revoke(&admin).await), (403, 200));
+    eventually("the key is void", || async { (with(&ann).await == 401).then_some(()) }).await;
+    assert_eq!(with(&bob).await, 200);
+    assert_eq!(of(&get(&gateway, "/keys").await, "ann")["state"], "revoked");
+    assert_eq!(revoke(&admin).await, 404, "there is none in force any more");
+    assert!(gateway.log().contains("1 key is revoked"), "the audit log has it");
+}
+
+#[tokio::test]
+async fn the_policy_is_explained_as_it_is_in_force() {
+    let rules = "[policy.rules.ci]\nprincipals = [\"key:ci\"]\nallow = [\"s/*\"]\ndeny = [\"*/delete_*\"]\n";
+    let config = scripted("s", &[]);
+    let gateway = Gateway::start(&config).await;
+    let ask = async |query: &str| {
+        let told = get(&gateway, &format!("/policy/explain?{query}")).await;
+        (told["allowed"].as_bool().unwrap(), told["reason"].as_str().unwrap().to_owned())
+    };
+    let (allowed, why) = ask("principal=key:ci&tool=s__echo").await;
+    assert!(allowed && why.contains("policy.default decides"), "{why}");
+    std::fs::write(gateway.folder().join("gateway.toml"), rules.to_owned() + &config).unwrap();
+    assert_eq!(order(&gateway, "POST", "/reload").await.status, 200);
+    eventually("the rules are in force and shown", || async {
+        ask("principal=key:ci&tool=s__echo").await.1.contains("gateway.toml:").then_some(())
+    })
+    .await;
+    for (query, allowed, reason) in [
+        ("principal=key:ci&tool=s__echo", true, "policy.rules.ci.allow has \"s/*\""),
+        ("principal=key:ci&tool=s/delete_all", false, "policy.rules.ci.deny has \"*/delete_*\""),
+        ("principal=key:eve&tool=s__echo", false, "no rule speaks of it"),
+        ("principal=key:ci&resource=s/test://x", true, "policy.rules.ci.allow"),
+    ] {
+        let (found, why) = ask(query).await;
+        assert!(found == allowed && why.contains(reason), "{query}: {found} {why}");
+    }
 }

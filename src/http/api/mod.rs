@@ -5,6 +5,7 @@
 //! reaches upward. The interface promises that nobody uses it who may not administer the gateway, that no web page can
 //! drive it, that no answer shows a credential, and that `openapi.json` says what it does.
 
+mod access;
 mod activity;
 mod cache;
 mod calls;

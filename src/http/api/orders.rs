@@ -31,6 +31,8 @@ pub enum Order {
     CloseSession(String),
     /// End an event stream.
     CloseStream(u64),
+    /// Revoke all API keys of a name, or the one that begins so.
+    RevokeKeys(String),
     /// Take the rows of one principal out of the activity log.
     EraseActivity(String),
     /// Take all rows out of it.

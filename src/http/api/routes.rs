@@ -7,7 +7,8 @@ use axum::{Router as Pages, http::Uri};
 use super::failure::Failure;
 use super::state::Api;
 use super::{
-    activity, cache, calls, catalog, config, events, gate, openapi, servers, services, sessions, status,
+    access, activity, cache, calls, catalog, config, events, gate, openapi, servers, services, sessions,
+    status,
 };
 
 /// What stands before every path of the interface.
@@ -50,6 +51,9 @@ pub(super) fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Api>)> {
         ("delete", "/activity", delete(activity::erase)),
         ("get", "/activity/stats", get(activity::stats)),
         ("get", "/activity/export", get(activity::export)),
+        ("get", "/keys", get(access::keys)),
+        ("delete", "/keys/{name}", delete(access::revoke)),
+        ("get", "/policy/explain", get(access::policy)),
         ("get", "/cache", get(cache::kept)),
         ("post", "/cache/clear", post(cache::clear)),
         ("post", "/cache/warm", post(cache::warm)),

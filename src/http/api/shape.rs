@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+mod access;
 mod fleet;
 
+pub use access::{Explanation, Key, Keys};
 pub use fleet::{Link, List, Server, ServerDetail, Servers, Service, ServiceDetail, Services};
 
 /// How the gateway is.

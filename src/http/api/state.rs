@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalog::CatalogHandle;
 use crate::config::Setting;
-use crate::guard::Caller;
+use crate::guard::{Caller, Policy};
 use crate::router::Router;
 use crate::session::{Hub, Sessions};
+use crate::store::Store;
 use crate::supervisor::{Fleet, ServerHandle, ServiceHandle, Services};
 
 use super::super::origin::OriginRules;
@@ -29,6 +30,10 @@ pub struct ApiParts {
     pub sessions: Sessions,
     /// Open streams.
     pub hub: Hub,
+    /// The keys on file.
+    pub store: Store,
+    /// Who may use what.
+    pub policy: Policy,
     /// Where orders go.
     pub orders: Orders,
     /// Services.
