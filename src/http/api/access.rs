@@ -6,15 +6,16 @@ use axum::Json;
 use axum::extract::{Extension, Path, State};
 use axum::http::Uri;
 
+use crate::base::Principal;
+use crate::catalog::split_name;
+use crate::config::{Hints, ItemKind};
+use crate::guard::{Caller, Item, explain};
+
 use super::failure::Failure;
 use super::orders::Order;
 use super::query::Query;
 use super::shape::{Done, Explanation, Key, Keys};
 use super::state::Api;
-use crate::base::Principal;
-use crate::catalog::split_name;
-use crate::config::{Hints, ItemKind};
-use crate::guard::{Caller, Item, explain};
 
 /// All keys. What they are made of is shown to whoever makes one, by `trunkline key new`, and never again.
 pub async fn keys(State(api): State<Api>) -> Result<Json<Keys>, Failure> {

@@ -4,12 +4,13 @@ use axum::Json;
 use axum::extract::{Extension, State};
 use axum::http::Uri;
 
+use crate::guard::Caller;
+
 use super::failure::Failure;
 use super::orders::Order;
 use super::query::Query;
 use super::shape::{Cache, CacheOfServer, Done, KeptPrompts};
 use super::state::Api;
-use crate::guard::Caller;
 
 /// How much is kept, and how often that was of use.
 pub async fn kept(State(api): State<Api>) -> Json<Cache> {

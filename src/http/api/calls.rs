@@ -3,15 +3,15 @@
 use axum::Json;
 use axum::extract::{Extension, Path, State};
 
+use crate::guard::Caller;
 use crate::protocol::{Params, params, skim};
 use crate::router::{Entry, Work};
 
 use super::failure::Failure;
 use super::orders::Order;
-use super::servers::millis;
 use super::shape::{Call, Calls, Done};
 use super::state::{Api, number};
-use crate::guard::Caller;
+use super::telling::{endpoint, millis, service_endpoint};
 
 /// All of them, the oldest first. There are never more than `gateway.max_in_flight`.
 pub async fn list(State(api): State<Api>) -> Json<Calls> {
@@ -42,7 +42,7 @@ fn call(entry: &Entry) -> Call {
         request_id: None,
     };
     match &visit.work {
-        Work::Message { era, endpoint, message } => {
+        Work::Message { era, endpoint: at, message } => {
             let read = Params::read(message).ok();
             call.name = read.as_ref().and_then(|read| {
                 let name =
@@ -52,13 +52,13 @@ fn call(entry: &Entry) -> Call {
             call.method = message.method().to_owned();
             call.client = client(message.params());
             call.era = Some(era.to_string());
-            call.endpoint = path(endpoint.as_ref().map_or("", |server| server.as_str()));
+            call.endpoint = endpoint(at.as_ref().map_or("", |server| server.as_str()));
             call.request_id = message.id_bytes().map(|id| String::from_utf8_lossy(id).into_owned());
         }
         Work::Service { name, method } => {
             call.method = method.to_string();
             call.server = Some(name.to_string());
-            call.endpoint = format!("/services/{name}");
+            call.endpoint = service_endpoint(name.as_str());
         }
     }
     call
@@ -69,9 +69,4 @@ fn client(params: &str) -> Option<String> {
     let info = skim::field_text(skim::field_text(params, "_meta")?, params::key::CLIENT_INFO)?;
     let text = |field: &str| skim::string_field(info, field).unwrap_or_default();
     Some(format!("{} {}", text("name"), text("version")).trim().to_owned())
-}
-
-/// The path of the endpoint of this server; of the merged one for an empty name.
-pub fn path(server: &str) -> String {
-    if server.is_empty() { "/mcp".to_owned() } else { format!("/mcp/{server}") }
 }

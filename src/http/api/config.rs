@@ -3,11 +3,12 @@
 use axum::Json;
 use axum::extract::{Extension, State};
 
+use crate::guard::Caller;
+
 use super::failure::Failure;
 use super::orders::Order;
 use super::shape::{Configuration, Done, Setting};
 use super::state::Api;
-use crate::guard::Caller;
 
 /// The settings in force, sorted by key; the configuration has hidden credentials in them.
 pub async fn config(State(api): State<Api>) -> Json<Configuration> {

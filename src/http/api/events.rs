@@ -18,9 +18,9 @@ use crate::supervisor::{ServerChange, ServerEvent, Status};
 
 use super::failure::Failure;
 use super::feed::{LISTENERS, Stream};
-use super::servers::millis;
 use super::shape::Event;
 use super::state::Api;
+use super::telling::millis;
 
 /// Events that wait for one listener. Who does not take them is cut off.
 const WAITING: usize = 256;

@@ -7,9 +7,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::warn;
 
+use crate::guard::Caller;
+
 use super::failure::Failure;
 use super::state::Api;
-use crate::guard::Caller;
 
 /// A header that no web page can send without asking first, for programs that have no JSON to send.
 pub const INTENT: HeaderName = HeaderName::from_static("x-trunkline");

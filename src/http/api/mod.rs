@@ -25,6 +25,7 @@ mod sessions;
 pub mod shape;
 mod state;
 mod status;
+mod telling;
 
 pub(super) use activity::{moment, open as open_log};
 pub use failure::Failure;

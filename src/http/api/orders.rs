@@ -97,6 +97,19 @@ impl Act {
     }
 }
 
+impl Act {
+    /// What a path says is to be done, if it is among what can be.
+    pub(super) fn read(word: &str, known: &[Act], to_what: &str) -> Result<Act, Failure> {
+        known.iter().copied().find(|act| act.as_str() == word).ok_or_else(|| {
+            let known: Vec<&str> = known.iter().map(|act| act.as_str()).collect();
+            let known = known.join(", ");
+            Failure::not_found(format!(
+                "'{word}' is nothing that can be done to {to_what}; there are: {known}"
+            ))
+        })
+    }
+}
+
 /// An order on its way.
 #[derive(Debug)]
 pub struct Placed {

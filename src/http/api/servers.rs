@@ -1,23 +1,21 @@
 //! The servers: how they are, and what can be done to them.
 
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::{Extension, Path, State};
 use axum::http::StatusCode;
 use serde_json::Value;
-use tokio::time::Instant;
 
 use crate::config::Transport;
 use crate::credentials::LoginState;
-use crate::supervisor::{ListState, PooledLink, ServerHandle, State as ServerState};
+use crate::guard::Caller;
+use crate::supervisor::{ListState, PooledLink, ServerHandle};
 use crate::upstream::ListKind;
 
 use super::failure::Failure;
 use super::orders::{Act, Order};
 use super::shape::{Done, Link, List, Server, ServerDetail, Servers};
 use super::state::Api;
-use crate::guard::Caller;
+use super::telling::{millis, next_try};
 
 /// All of them.
 pub async fn list(State(api): State<Api>) -> Json<Servers> {
@@ -51,19 +49,10 @@ pub async fn act(
     caller: Extension<Caller>,
     Path((name, act)): Path<(String, String)>,
 ) -> Result<(StatusCode, Json<Done>), Failure> {
-    let act = known_act(&act, &Act::ALL, "a server")?;
+    let act = Act::read(&act, &Act::ALL, "a server")?;
     let server = api.server(&name)?.name().to_string();
     let order = Order::Server { name: server, act };
     Ok((StatusCode::ACCEPTED, api.order(order, &caller).await?))
-}
-
-/// What a path says is to be done, if it is among what can be.
-pub fn known_act(word: &str, known: &[Act], to_what: &str) -> Result<Act, Failure> {
-    known.iter().copied().find(|act| act.as_str() == word).ok_or_else(|| {
-        let known: Vec<&str> = known.iter().map(|act| act.as_str()).collect();
-        let known = known.join(", ");
-        Failure::not_found(format!("'{word}' is nothing that can be done to {to_what}; there are: {known}"))
-    })
 }
 
 fn summary(server: &ServerHandle) -> Server {
@@ -120,20 +109,4 @@ fn link(link: PooledLink) -> Link {
         in_flight: link.in_flight,
         idle_ms: millis(link.idle),
     }
-}
-
-/// In how many milliseconds what is down is tried again, or what has an open breaker is called.
-pub fn next_try(state: &ServerState, breaker: Option<Duration>) -> Option<u64> {
-    let wait = |at: &Instant| Some(at.saturating_duration_since(Instant::now()));
-    let wait = match state {
-        ServerState::Backoff { until, .. } => wait(until),
-        ServerState::Failed { retry_at, .. } => wait(retry_at),
-        _ => breaker,
-    };
-    wait.map(millis)
-}
-
-/// Whole milliseconds.
-pub fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -4,13 +4,14 @@ use axum::Json;
 use axum::extract::{Extension, Path, State};
 use axum::http::StatusCode;
 
-use super::failure::Failure;
-use super::orders::{Act, Order};
-use super::servers::{known_act, millis, next_try};
-use super::shape::{Done, Service, ServiceDetail, Services};
-use super::state::Api;
 use crate::guard::Caller;
 use crate::supervisor::ServiceHandle;
+
+use super::failure::Failure;
+use super::orders::{Act, Order};
+use super::shape::{Done, Service, ServiceDetail, Services};
+use super::state::Api;
+use super::telling::{millis, next_try, service_endpoint};
 
 /// All of them.
 pub async fn list(State(api): State<Api>) -> Json<Services> {
@@ -26,7 +27,7 @@ pub async fn detail(
     let config = service.config();
     Ok(Json(ServiceDetail {
         target: config.url.to_string(),
-        endpoint: format!("/services/{name}"),
+        endpoint: service_endpoint(&name),
         health_path: config.health_path.clone(),
         max_in_flight: config.max_in_flight,
         rate: config.rate.map(|rate| rate.to_string()),
@@ -40,7 +41,7 @@ pub async fn act(
     caller: Extension<Caller>,
     Path((name, act)): Path<(String, String)>,
 ) -> Result<(StatusCode, Json<Done>), Failure> {
-    let act = known_act(&act, &Act::OF_SERVICES, "a service")?;
+    let act = Act::read(&act, &Act::OF_SERVICES, "a service")?;
     let service = api.service(&name)?.name().to_string();
     let order = Order::Service { name: service, act };
     Ok((StatusCode::ACCEPTED, api.order(order, &caller).await?))

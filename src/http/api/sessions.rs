@@ -3,14 +3,14 @@
 use axum::Json;
 use axum::extract::{Extension, Path, State};
 
+use crate::guard::Caller;
 use crate::session::{OpenStream, SessionFacts};
 
-use super::calls::path;
 use super::failure::Failure;
 use super::orders::Order;
 use super::shape::{Done, Session, Sessions, Stream, Streams};
 use super::state::{Api, number};
-use crate::guard::Caller;
+use super::telling::endpoint;
 
 /// Sessions, and streams, that one answer shows.
 const SHOWN: usize = 1_000;
@@ -53,7 +53,7 @@ fn session(facts: SessionFacts) -> Session {
         id: facts.handle,
         client: facts.client,
         principal: facts.principal.to_string(),
-        endpoint: path(&facts.endpoint),
+        endpoint: endpoint(&facts.endpoint),
         version: facts.version.to_string(),
         age_seconds: facts.age_seconds,
         idle_seconds: facts.idle_seconds,
@@ -68,7 +68,7 @@ fn stream(open: OpenStream) -> Stream {
         [("tools", open.wants.tools), ("prompts", open.wants.prompts), ("resources", open.wants.resources)];
     Stream {
         id: open.number,
-        endpoint: path(open.endpoint.as_ref().map_or("", |name| name.as_str())),
+        endpoint: endpoint(open.endpoint.as_ref().map_or("", |name| name.as_str())),
         era: open.era.to_string(),
         wants: wants.into_iter().filter(|(_, wanted)| *wanted).map(|(what, _)| what.to_owned()).collect(),
         watched: open.watched,

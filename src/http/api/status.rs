@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 
+use crate::supervisor::State as ServerState;
+
 use super::cache;
-use super::servers::next_try;
 use super::shape::{Status, Trouble};
 use super::state::Api;
-use crate::supervisor::State as ServerState;
+use super::telling::next_try;
 
 /// Always 200: a gateway that answers is up, and a server that is down makes it degraded.
 pub async fn status(State(api): State<Api>) -> Json<Status> {
