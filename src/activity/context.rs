@@ -10,7 +10,7 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteArguments;
 
 use super::entry::{Client, unpack};
-use super::rows::{Insert, bind};
+use super::insert::{Insert, Pace, bind};
 use crate::protocol::ClientInfo;
 
 /// Contexts that are remembered, some 200 bytes each. Beyond it all are forgotten, and each costs a row once more.
@@ -75,7 +75,9 @@ impl Contexts {
             before = packed;
             numbers.push(number);
         }
-        INSERT.run(conn, &new, |(number, packed), arguments| write(*number, packed, arguments)).await?;
+        INSERT
+            .run(conn, &new, Pace::AtOnce, |(number, packed), arguments| write(*number, packed, arguments))
+            .await?;
         Ok(numbers)
     }
 
@@ -89,8 +91,7 @@ impl Contexts {
     }
 }
 
-const COLUMNS: usize = 16;
-static INSERT: Insert = Insert::into("context", COLUMNS, "");
+static INSERT: Insert = Insert::into("context", "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", "");
 
 fn write(number: i64, packed: &[u8], arguments: &mut SqliteArguments) -> sqlx::Result<()> {
     let found = unpack(packed);

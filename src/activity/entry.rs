@@ -211,6 +211,18 @@ impl Row {
         self.text.get(..self.context as usize).unwrap_or_default()
     }
 
+    /// When it arrived, in microseconds since 1970.
+    pub fn arrived(&self) -> i64 {
+        self.ended - self.total
+    }
+
+    /// Whether it says nothing of trace, progress and loss.
+    pub fn is_plain(&self) -> bool {
+        self.text.len() == self.context as usize + usize::from(self.request)
+            && self.progress == 0
+            && self.lost.is_none()
+    }
+
     /// The request's id, as raw JSON.
     pub fn request(&self) -> &str {
         let start = self.context as usize;

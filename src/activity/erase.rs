@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection
 
 use super::context::Contexts;
 use super::gap;
+use super::insert::Pace;
 use super::reader::{ReadError, Reader};
 use super::redact::Redactor;
 use super::rows;
@@ -83,7 +84,7 @@ async fn note(conn: &mut SqliteConnection, reason: &'static str, erased: u64) ->
         return Ok(());
     }
     let note = gap::row(reason, utc::micros(SystemTime::now()), Some(erased));
-    rows::commit(conn, &mut Contexts::default(), &[&note], &Redactor::default()).await
+    rows::commit(conn, &mut Contexts::default(), &[&note], &Redactor::default(), Pace::AtOnce).await
 }
 
 /// Every slot once, the oldest first; what comes in meanwhile is younger than the order, and stays.

@@ -23,6 +23,7 @@ mod erase;
 mod exchanges;
 mod filter;
 mod gap;
+mod insert;
 mod log;
 mod options;
 mod payload;

@@ -1,77 +1,25 @@
 //! Rows on their way into the file: one transaction a batch.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
 
 use sqlx::sqlite::SqliteArguments;
-use sqlx::{Arguments as _, AssertSqlSafe, Connection as _, Encode, Sqlite, SqliteConnection, Type};
+use sqlx::{Connection as _, SqliteConnection};
 
 use super::context::Contexts;
 use super::entry::Row;
+use super::insert::{Insert, Pace, bind};
 use super::payload::Part;
 use super::redact::Redactor;
 use super::tally::{Times, slot};
 
-/// Rows in one statement, the most first. One statement costs some 50 µs on its way to SQLite's thread and back, whatever
-/// it holds; 1,000 rows of 13 columns stay below SQLite's limit of 32,766 parameters.
-const CHUNKS: [usize; 4] = [1_000, 100, 10, 1];
-
-/// An insertion of any number of rows in few statements.
-pub(super) struct Insert {
-    table: &'static str,
-    columns: usize,
-    tail: &'static str,
-    statements: [OnceLock<Arc<str>>; CHUNKS.len()],
-}
-
-impl Insert {
-    /// Into all columns of a table; `tail` says what happens to rows that are there.
-    pub const fn into(table: &'static str, columns: usize, tail: &'static str) -> Insert {
-        Insert { table, columns, tail, statements: [const { OnceLock::new() }; CHUNKS.len()] }
-    }
-
-    /// Inserts `rows`; `write` binds the columns of one.
-    pub async fn run<T>(
-        &self,
-        conn: &mut SqliteConnection,
-        mut rows: &[T],
-        write: impl Fn(&T, &mut SqliteArguments) -> sqlx::Result<()>,
-    ) -> sqlx::Result<()> {
-        for (length, statement) in CHUNKS.iter().zip(&self.statements) {
-            while let Some((chunk, rest)) = rows.split_at_checked(*length) {
-                let sql = statement.get_or_init(|| self.statement(*length));
-                let mut arguments = SqliteArguments::default();
-                arguments.reserve(length * self.columns, 0);
-                for row in chunk {
-                    write(row, &mut arguments)?;
-                }
-                sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments).execute(&mut *conn).await?;
-                rows = rest;
-            }
-        }
-        Ok(())
-    }
-
-    fn statement(&self, rows: usize) -> Arc<str> {
-        let row = format!("({})", vec!["?"; self.columns].join(","));
-        format!("INSERT INTO {} VALUES {} {}", self.table, vec![row.as_str(); rows].join(","), self.tail)
-            .into()
-    }
-}
-
-/// Adds one value.
-pub(super) fn bind<'v, T>(arguments: &mut SqliteArguments, value: T) -> sqlx::Result<()>
-where
-    T: Encode<'v, Sqlite> + Type<Sqlite>,
-{
-    arguments.add(value).map_err(sqlx::Error::Encode)
-}
-
-static CALLS: Insert = Insert::into("call", 13, "");
-static PAYLOADS: Insert = Insert::into("payload", 3, "");
+/// Calls of which all can be said.
+static CALLS: Insert = Insert::into("call", "(?,?,?,?,?,?,?,?,?,?,?,?,?)", "");
+/// Calls without trace, progress and loss, which most are: each value that is bound costs SQLite some 40 ns.
+static PLAIN_CALLS: Insert = Insert::into("call", "(?,?,?,?,?,NULL,?,?,?,?,?,0,NULL)", "");
+static PAYLOADS: Insert = Insert::into("payload", "(?,?,?)", "");
 static TALLIES: Insert = Insert::into(
     "tally",
-    6,
+    "(?,?,?,?,?,?)",
     "ON CONFLICT (context, slot) DO UPDATE SET first = min(first, excluded.first), last = max(last, excluded.last), \
      calls = calls + excluded.calls, times = CAST(times || excluded.times AS BLOB)",
 );
@@ -92,6 +40,7 @@ pub(super) async fn commit(
     contexts: &mut Contexts,
     rows: &[&Row],
     redactor: &Redactor,
+    pace: Pace,
 ) -> sqlx::Result<()> {
     // Immediate: waiting for another process's lock works only at the start of a transaction.
     let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
@@ -113,9 +62,13 @@ pub(super) async fn commit(
         tally.last = id;
         tally.times.add(row.total);
     }
-    CALLS
-        .run(&mut transaction, &numbered, |(id, context, row), arguments| call(*id, *context, row, arguments))
-        .await?;
+    let (plain, others): (Vec<_>, Vec<_>) = numbered.iter().partition(|(_, _, row)| row.is_plain());
+    for (statement, rows) in [(&PLAIN_CALLS, plain), (&CALLS, others)] {
+        let bind_one = |(id, context, row): &&(i64, i64, &Row), arguments: &mut SqliteArguments| {
+            call(*id, *context, row, arguments)
+        };
+        statement.run(&mut transaction, &rows, pace, bind_one).await?;
+    }
     let kept = |(id, _, row): &(i64, i64, &Row)| {
         let payload = row.payload.as_ref()?;
         let text = |part: &Part| redactor.redact(&part.text, part.cut);
@@ -123,7 +76,7 @@ pub(super) async fn commit(
     };
     let payloads: Vec<(i64, String, String)> = numbered.iter().filter_map(kept).collect();
     PAYLOADS
-        .run(&mut transaction, &payloads, |(id, request, reply), arguments| {
+        .run(&mut transaction, &payloads, pace, |(id, request, reply), arguments| {
             bind(arguments, *id)?;
             bind(arguments, request.clone())?;
             bind(arguments, reply.clone())
@@ -131,7 +84,7 @@ pub(super) async fn commit(
         .await?;
     let tallies: Vec<_> = tallies.into_iter().collect();
     TALLIES
-        .run(&mut transaction, &tallies, |((context, slot), tally), arguments| {
+        .run(&mut transaction, &tallies, pace, |((context, slot), tally), arguments| {
             [*context, *slot, tally.first, tally.last, tally.times.count().cast_signed()]
                 .into_iter()
                 .try_for_each(|number| bind(arguments, number))?;
@@ -146,21 +99,27 @@ pub(super) async fn commit(
 fn call(id: i64, context: i64, row: &Row, arguments: &mut SqliteArguments) -> sqlx::Result<()> {
     bind(arguments, id)?;
     bind(arguments, context)?;
-    bind(arguments, row.ended - row.total)?;
+    bind(arguments, row.arrived())?;
     bind(arguments, row.session.map(u64::cast_signed))?;
     // Most ids are numbers, which cost no allocation; what would not come back as it was stays text.
     match row.request().parse::<i64>() {
         Ok(number) if !row.request().starts_with(['-', '+', '0']) => bind(arguments, number)?,
         _ => bind(arguments, text(row.request()))?,
     }
-    bind(arguments, text(row.trace()))?;
+    let plain = row.is_plain();
+    if !plain {
+        bind(arguments, text(row.trace()))?;
+    }
     bind(arguments, row.queue)?;
     bind(arguments, row.upstream)?;
     bind(arguments, row.total)?;
     bind(arguments, row.bytes_in)?;
     bind(arguments, row.bytes_out)?;
-    bind(arguments, i64::from(row.progress))?;
-    bind(arguments, row.lost)
+    if !plain {
+        bind(arguments, i64::from(row.progress))?;
+        bind(arguments, row.lost)?;
+    }
+    Ok(())
 }
 
 fn text(text: &str) -> Option<String> {

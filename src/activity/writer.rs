@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use super::context::Contexts;
 use super::entry::Row;
 use super::gap::{self, Drops};
+use super::insert::Pace;
 use super::log::State;
 use super::retention::{Step, Sweep};
 use super::rows;
@@ -59,6 +60,7 @@ pub(super) struct Writer {
     told: u64,
     contexts: Contexts,
     batch: Vec<Row>,
+    pace: Pace,
     /// When the batch in hand is due.
     due: Option<Instant>,
     /// Whether this run stands in the file.
@@ -94,6 +96,7 @@ impl Writer {
             told: 0,
             contexts: Contexts::default(),
             batch: Vec::new(),
+            pace: Pace::AtOnce,
             due: None,
             entered: false,
         }
@@ -105,14 +108,14 @@ impl Writer {
         loop {
             match self.next().await {
                 Next::Began => self.due = Some(Instant::now() + self.terms.get().terms.window),
-                Next::Write => self.settle().await,
+                Next::Write => self.settle(Pace::Steady).await,
                 Next::Sweep => self.sweep().await,
                 Next::Retry => {
                     self.database.disconnect().await;
                     self.work().await;
                 }
                 Next::Ask(Some(Ask::Flush { reply })) => {
-                    self.settle().await;
+                    self.settle(Pace::AtOnce).await;
                     let _ = reply.send(self.database.usable());
                 }
                 Next::Ask(Some(Ask::Shutdown { reply })) => {
@@ -144,18 +147,22 @@ impl Writer {
     }
 
     /// Writes all that is queued at this moment, unless there is trouble already.
-    async fn settle(&mut self) {
+    async fn settle(&mut self, pace: Pace) {
         self.due = None;
         let mut waiting = self.queued.len();
         loop {
-            while self.batch.len() < BATCH_LEN && waiting > 0 {
-                waiting -= 1;
-                self.batch.extend(self.queued.try_recv());
+            // One take for all: what is queued is there, so that nobody waits.
+            let room = BATCH_LEN.saturating_sub(self.batch.len()).min(waiting);
+            if room > 0 {
+                waiting -= self.queued.recv_many(&mut self.batch, room).await.max(1);
             }
             if matches!(self.database.health(), Health::Hindered { .. }) {
                 return;
             }
+            let crowded = self.queued.len() > self.queued.max_capacity() / 2;
+            self.pace = if crowded { Pace::AtOnce } else { pace };
             self.work().await;
+            self.pace = Pace::AtOnce;
             if waiting == 0 {
                 return;
             }
@@ -209,7 +216,7 @@ impl Writer {
             (lost > self.told).then(|| gap::row(gap::NO_ROOM, self.drops.since(), Some(lost - self.told)));
         let rows: Vec<&Row> = self.batch.iter().chain(&missing).collect();
         if !rows.is_empty() {
-            rows::commit(conn, &mut self.contexts, &rows, &self.terms.get().redactor).await?;
+            rows::commit(conn, &mut self.contexts, &rows, &self.terms.get().redactor, self.pace).await?;
             self.batch.clear();
             self.told = lost;
         }
@@ -246,7 +253,7 @@ impl Writer {
             self.database.disconnect().await;
             self.work().await;
         }
-        self.settle().await;
+        self.settle(Pace::AtOnce).await;
         let result = self.database.usable();
         let lost = self.batch.len() + self.queued.len();
         if lost > 0 {

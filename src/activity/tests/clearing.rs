@@ -7,6 +7,7 @@ use sqlx::SqliteConnection;
 use super::super::context::Contexts;
 use super::super::entry::Row;
 use super::super::gap;
+use super::super::insert::Pace;
 use super::super::redact::Redactor;
 use super::super::retention::{Step, Sweep};
 use super::super::rows;
@@ -28,7 +29,7 @@ pub(super) async fn write(conn: &mut SqliteConnection, calls: impl Iterator<Item
     let mut contexts = Contexts::default();
     for rows in rows.chunks(4_000) {
         let rows: Vec<&Row> = rows.iter().collect();
-        rows::commit(conn, &mut contexts, &rows, &Redactor::default()).await.unwrap();
+        rows::commit(conn, &mut contexts, &rows, &Redactor::default(), Pace::AtOnce).await.unwrap();
     }
 }
 

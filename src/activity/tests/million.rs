@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::super::context::Contexts;
 use super::super::entry::Row;
+use super::super::insert::Pace;
 use super::super::redact::Redactor;
 use super::super::rows;
 use super::super::schema::LAYOUT;
@@ -40,9 +41,8 @@ async fn fill(folder: &Path) {
             row
         });
         let rows: Vec<Row> = rows.collect();
-        rows::commit(conn, &mut contexts, &rows.iter().collect::<Vec<_>>(), &Redactor::default())
-            .await
-            .unwrap();
+        let rows: Vec<&Row> = rows.iter().collect();
+        rows::commit(conn, &mut contexts, &rows, &Redactor::default(), Pace::AtOnce).await.unwrap();
     }
     database.disconnect().await;
 }
