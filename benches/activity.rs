@@ -30,7 +30,7 @@ fn main() {
 fn rows(criterion: &mut Criterion, runtime: &Runtime) {
     let folder = TempDir::new().unwrap_or_else(|error| panic!("no folder: {error}"));
     let _inside = runtime.enter();
-    let log = ActivityLog::start(&options(&folder));
+    let log = ActivityLog::start(&options(&folder, false));
     let mut group = criterion.benchmark_group("activity");
     group.throughput(Throughput::Elements(ROWS));
     let mut number = 0;
@@ -41,12 +41,15 @@ fn rows(criterion: &mut Criterion, runtime: &Runtime) {
             BatchSize::PerIteration,
         );
     });
-    group.bench_function("record and write", |bencher| {
-        bencher.iter(|| {
-            record(&log, &mut number);
-            runtime.block_on(log.flush())
+    for (name, chain) in [("record and write", false), ("record and write, chained", true)] {
+        log.replace(options(&folder, chain).terms);
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                record(&log, &mut number);
+                runtime.block_on(log.flush())
+            });
         });
-    });
+    }
     group.finish();
     let _ = runtime.block_on(log.shutdown());
 }
@@ -78,7 +81,7 @@ fn record(log: &ActivityLog, number: &mut u64) {
     }
 }
 
-fn options(folder: &TempDir) -> Options {
+fn options(folder: &TempDir, chain: bool) -> Options {
     Options {
         data_dir: folder.path().to_owned(),
         queue: 65_536,
@@ -86,6 +89,7 @@ fn options(folder: &TempDir) -> Options {
             window: Duration::from_secs(3_600),
             keep: Keep { age: Duration::from_secs(86_400), size: 1 << 30 },
             capture_limit: 0,
+            chain,
             secrets: Vec::new(),
         },
     }

@@ -9,12 +9,14 @@ use std::time::{Duration, SystemTime};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection};
 
+use super::chain;
 use super::context::Contexts;
 use super::gap;
 use super::insert::Pace;
 use super::reader::{ReadError, Reader};
 use super::redact::Redactor;
-use super::rows;
+use super::rows::{self, Manner};
+use super::sealed;
 use crate::base::utc;
 
 /// How long each step waits for the gateway's own transactions, which take milliseconds.
@@ -84,7 +86,12 @@ async fn note(conn: &mut SqliteConnection, reason: &'static str, erased: u64) ->
         return Ok(());
     }
     let note = gap::row(reason, utc::micros(SystemTime::now()), Some(erased));
-    rows::commit(conn, &mut Contexts::default(), &[&note], &Redactor::default(), Pace::AtOnce).await
+    let manner = Manner {
+        redactor: &Redactor::default(),
+        pace: Pace::AtOnce,
+        chain: chain::head(conn).await?.is_some(),
+    };
+    rows::commit(conn, &mut Contexts::default(), &[&note], manner).await
 }
 
 /// Every slot once, the oldest first; what comes in meanwhile is younger than the order, and stays.
@@ -104,15 +111,27 @@ async fn erase_all_in(conn: &mut SqliteConnection) -> sqlx::Result<u64> {
     let unused =
         "DELETE FROM context WHERE NOT EXISTS (SELECT 1 FROM tally WHERE tally.context = context.id)";
     sqlx::query(unused).execute(&mut *conn).await?;
+    forget_links(conn).await?;
     note(conn, gap::CLEARED, erased).await?;
     Ok(erased)
 }
 
+/// Takes the links away of which no row is left: their tombstones would tell nothing that the link of it does not.
+async fn forget_links(conn: &mut SqliteConnection) -> sqlx::Result<()> {
+    let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
+    let first: Option<i64> =
+        sqlx::query_scalar("SELECT min(id) FROM call").fetch_one(&mut *transaction).await?;
+    let end = chain::whole(&mut transaction, first.unwrap_or(i64::MAX)).await?;
+    chain::retire(&mut transaction, end, 0, utc::micros(SystemTime::now())).await?;
+    transaction.commit().await
+}
+
 async fn clear_slots(conn: &mut SqliteConnection, slots: &[i64]) -> sqlx::Result<u64> {
     let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
-    let mut erased = 0;
+    let (mut erased, mut sealed) = (0, Vec::new());
     for slot in slots {
         let (first, end) = super::tally::bounds(*slot);
+        sealed.extend(sealed::on_file(&mut transaction, (first, end - 1), None).await?);
         for (sql, counts) in [
             ("DELETE FROM payload WHERE id >= ? AND id < ?", false),
             ("DELETE FROM call WHERE id >= ? AND id < ?", true),
@@ -122,6 +141,7 @@ async fn clear_slots(conn: &mut SqliteConnection, slots: &[i64]) -> sqlx::Result
         }
         sqlx::query("DELETE FROM tally WHERE slot = ?").bind(slot).execute(&mut *transaction).await?;
     }
+    chain::erased(&mut transaction, &sealed, utc::micros(SystemTime::now())).await?;
     transaction.commit().await?;
     Ok(erased)
 }
@@ -131,10 +151,11 @@ const STEP_SLOTS: i64 = 32;
 
 async fn erase_slots(conn: &mut SqliteConnection, principal: &str, slots: &[i64]) -> sqlx::Result<u64> {
     let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
-    let mut erased = 0;
+    let (mut erased, mut sealed) = (0, Vec::new());
     let mine = "context IN (SELECT id FROM context WHERE principal = ?)";
     for slot in slots {
         let bounds = super::tally::bounds(*slot);
+        sealed.extend(sealed::on_file(&mut transaction, (bounds.0, bounds.1 - 1), Some(principal)).await?);
         let payloads = format!(
             "DELETE FROM payload WHERE id IN (SELECT id FROM call WHERE id >= ? AND id < ? AND {mine})"
         );
@@ -147,6 +168,7 @@ async fn erase_slots(conn: &mut SqliteConnection, principal: &str, slots: &[i64]
         let tallies = format!("DELETE FROM tally WHERE slot = ? AND {mine}");
         sqlx::query(AssertSqlSafe(tallies)).bind(slot).bind(principal).execute(&mut *transaction).await?;
     }
+    chain::erased(&mut transaction, &sealed, utc::micros(SystemTime::now())).await?;
     transaction.commit().await?;
     Ok(erased)
 }

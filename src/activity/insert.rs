@@ -10,6 +10,8 @@ use tokio::time::{Instant, sleep};
 /// Rows in one statement, the most first. One statement costs some 50 µs on its way to SQLite's thread and back, whatever
 /// it holds, and 500 rows a millisecond; their parameters stay below SQLite's limit of 32,766.
 const CHUNKS: [usize; 4] = [500, 100, 10, 1];
+/// Rows of a full statement.
+pub(super) const LONGEST: usize = CHUNKS[0];
 /// How much longer than its work the writer rests after a full statement, so that calls find four fifths of a processor
 /// between two of them also where there are few processors.
 const REST: u32 = 4;
@@ -34,7 +36,8 @@ impl Pace {
         }
     }
 
-    async fn rest(self, worked: Duration) {
+    /// Rests after such work.
+    pub async fn rest(self, worked: Duration) {
         let rest = self.after(worked);
         if !rest.is_zero() {
             sleep(rest).await;
@@ -76,7 +79,7 @@ impl Insert {
                 }
                 sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments).execute(&mut *conn).await?;
                 rows = rest;
-                if *length == CHUNKS[0] && !rows.is_empty() {
+                if *length == LONGEST && !rows.is_empty() {
                     pace.rest(began.elapsed()).await;
                 }
             }

@@ -17,7 +17,9 @@
 //! [`Reader::stats`] counts by server, tool or client. A [`Record`] is serialised as one JSON object. [`erase()`] takes one
 //! principal's rows out, [`erase_all`] all; [`Reader::exchanges`] shows the log as exchanges of HTTP.
 
+mod chain;
 mod context;
+mod digest;
 mod entry;
 mod erase;
 mod exchanges;
@@ -33,11 +35,13 @@ mod redact;
 mod retention;
 mod rows;
 mod schema;
+mod sealed;
 mod stats;
 mod tally;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod writer;
 
 pub use entry::{ClientText, Entry};
@@ -51,3 +55,4 @@ pub use reader::{Page, ReadError, Reader};
 pub use record::Record;
 pub use retention::Keep;
 pub use stats::{By, Stat};
+pub use verify::{Break, Head, Retired, Unsealed, Verdict, verify};

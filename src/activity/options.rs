@@ -26,6 +26,8 @@ pub struct Terms {
     pub keep: Keep,
     /// The most bytes of a request, and of a reply, that are kept of a call whose payload is.
     pub capture_limit: usize,
+    /// Whether each batch becomes a link of the chain, so that a change of the file shows.
+    pub chain: bool,
     /// What must not be part of a payload, wherever it stands.
     pub secrets: Vec<Secret>,
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 
+use super::chain;
 use super::tally::slot;
 
 /// What is kept.
@@ -18,7 +19,7 @@ pub struct Keep {
     pub size: u64,
 }
 
-/// Rows that one step deletes: some ten milliseconds.
+/// Rows that one step deletes, some ten milliseconds; more than a batch holds, because those of the chain go as a whole.
 const STEP_ROWS: i64 = 5_000;
 /// Pages that one step gives back: 4 MiB of pages of 4 KiB.
 const STEP_PAGES: i64 = 1_024;
@@ -51,7 +52,7 @@ impl Sweep {
         let cap = if self.shrinking { keep.size / 100 * LEFT_PERCENT } else { keep.size };
         self.shrinking = used > cap;
         let end = if self.shrinking { i64::MAX } else { oldest };
-        if delete(conn, end).await? {
+        if delete(conn, end, now).await? {
             self.deleted = true;
             return Ok(Step::More);
         }
@@ -75,7 +76,7 @@ async fn used(conn: &mut SqliteConnection) -> sqlx::Result<u64> {
 }
 
 /// Deletes the oldest rows before `end`; false if there are none.
-async fn delete(conn: &mut SqliteConnection, end: i64) -> sqlx::Result<bool> {
+async fn delete(conn: &mut SqliteConnection, end: i64, now: i64) -> sqlx::Result<bool> {
     let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
     let beyond: Option<i64> =
         sqlx::query_scalar("SELECT id FROM call WHERE id < ? ORDER BY id LIMIT 1 OFFSET ?")
@@ -83,7 +84,7 @@ async fn delete(conn: &mut SqliteConnection, end: i64) -> sqlx::Result<bool> {
             .bind(STEP_ROWS)
             .fetch_optional(&mut *transaction)
             .await?;
-    let end = beyond.unwrap_or(end);
+    let end = chain::whole(&mut transaction, beyond.unwrap_or(end)).await?;
     let gone = sqlx::query("DELETE FROM call WHERE id < ?").bind(end).execute(&mut *transaction).await?;
     sqlx::query("DELETE FROM payload WHERE id < ?").bind(end).execute(&mut *transaction).await?;
     // A slot's tally goes with the last of its rows.
@@ -91,8 +92,12 @@ async fn delete(conn: &mut SqliteConnection, end: i64) -> sqlx::Result<bool> {
         sqlx::query_scalar("SELECT min(id) FROM call").fetch_one(&mut *transaction).await?;
     let kept = first.unwrap_or(end);
     sqlx::query("DELETE FROM tally WHERE slot < ?").bind(slot(kept)).execute(&mut *transaction).await?;
+    let gone = gone.rows_affected();
+    if gone > 0 {
+        chain::retire(&mut transaction, end, i64::try_from(gone).unwrap_or(i64::MAX), now).await?;
+    }
     transaction.commit().await?;
-    Ok(gone.rows_affected() > 0)
+    Ok(gone > 0)
 }
 
 /// Gives free pages back to the file system; false if there are few.

@@ -1,16 +1,23 @@
 //! Rows on their way into the file: one transaction a batch.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Connection as _, SqliteConnection};
 
-use super::context::Contexts;
+use tokio::time::Instant;
+
+use super::chain;
+use super::context::{Contexts, Known};
+use super::digest::Digest;
 use super::entry::Row;
-use super::insert::{Insert, Pace, bind};
+use super::insert::{Insert, LONGEST, Pace, bind};
 use super::payload::Part;
 use super::redact::Redactor;
+use super::sealed;
 use super::tally::{Times, slot};
+use crate::base::utc;
 
 /// Calls of which all can be said.
 static CALLS: Insert = Insert::into("call", "(?,?,?,?,?,?,?,?,?,?,?,?,?)", "");
@@ -24,6 +31,25 @@ static TALLIES: Insert = Insert::into(
      calls = calls + excluded.calls, times = CAST(times || excluded.times AS BLOB)",
 );
 
+/// How a batch is written.
+#[derive(Clone, Copy)]
+pub(super) struct Manner<'a> {
+    /// What must not be part of a payload.
+    pub redactor: &'a Redactor,
+    pub pace: Pace,
+    /// Whether it becomes a link of the chain.
+    pub chain: bool,
+}
+
+/// A row with what the file adds to it.
+struct Numbered<'r> {
+    id: i64,
+    context: Known,
+    row: &'r Row,
+    /// The messages that are kept.
+    payload: Option<(String, String)>,
+}
+
 /// What a slot holds of a context.
 struct Tally {
     first: i64,
@@ -35,26 +61,31 @@ struct Tally {
 ///
 /// Ids are the microsecond in which a call ended, made unique and never smaller than one before: so the order of ids is
 /// that of rows in the file, and a stretch of time is a stretch of ids.
+///
+/// With `chain` the batch leaves a link ([`chain`]).
 pub(super) async fn commit(
     conn: &mut SqliteConnection,
     contexts: &mut Contexts,
     rows: &[&Row],
-    redactor: &Redactor,
-    pace: Pace,
+    Manner { redactor, pace, chain }: Manner<'_>,
 ) -> sqlx::Result<()> {
     // Immediate: waiting for another process's lock works only at the start of a transaction.
     let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
     contexts.begin(&mut transaction).await?;
-    let last: Option<i64> =
+    let newest: Option<i64> =
         sqlx::query_scalar("SELECT max(id) FROM call").fetch_one(&mut *transaction).await?;
-    let numbers = contexts.numbers(&mut transaction, rows.iter().map(|row| row.context())).await?;
-    let mut id = last.unwrap_or(0);
+    let head = chain::head(&mut transaction).await?;
+    // No id is given twice: what a link says of one that has been erased must never be true of another.
+    let mut id = newest.unwrap_or(0).max(head.as_ref().map_or(0, |head| head.last));
+    let known = contexts.number(&mut transaction, rows.iter().map(|row| row.context())).await?;
     let mut tallies: BTreeMap<(i64, i64), Tally> = BTreeMap::new();
     let mut numbered = Vec::with_capacity(rows.len());
-    for (row, context) in rows.iter().zip(numbers) {
+    for (row, context) in rows.iter().zip(known) {
         id = row.ended.max(id + 1);
-        numbered.push((id, context, *row));
-        let tally = tallies.entry((context, slot(id))).or_insert(Tally {
+        let text = |part: &Part| redactor.redact(&part.text, part.cut);
+        let payload = row.payload.as_ref().map(|payload| (text(&payload.request), text(&payload.reply)));
+        numbered.push(Numbered { id, context, row, payload });
+        let tally = tallies.entry((context.number, slot(id))).or_insert(Tally {
             first: id,
             last: id,
             times: Times::default(),
@@ -62,26 +93,23 @@ pub(super) async fn commit(
         tally.last = id;
         tally.times.add(row.total);
     }
-    let (plain, others): (Vec<_>, Vec<_>) = numbered.iter().partition(|(_, _, row)| row.is_plain());
+    let (plain, others): (Vec<_>, Vec<_>) = numbered.iter().partition(|numbered| numbered.row.is_plain());
     for (statement, rows) in [(&PLAIN_CALLS, plain), (&CALLS, others)] {
-        let bind_one = |(id, context, row): &&(i64, i64, &Row), arguments: &mut SqliteArguments| {
-            call(*id, *context, row, arguments)
-        };
-        statement.run(&mut transaction, &rows, pace, bind_one).await?;
+        statement.run(&mut transaction, &rows, pace, |numbered, arguments| call(numbered, arguments)).await?;
     }
-    let kept = |(id, _, row): &(i64, i64, &Row)| {
-        let payload = row.payload.as_ref()?;
-        let text = |part: &Part| redactor.redact(&part.text, part.cut);
-        Some((*id, text(&payload.request), text(&payload.reply)))
-    };
-    let payloads: Vec<(i64, String, String)> = numbered.iter().filter_map(kept).collect();
+    let payloads: Vec<_> = numbered.iter().filter(|numbered| numbered.payload.is_some()).collect();
     PAYLOADS
-        .run(&mut transaction, &payloads, pace, |(id, request, reply), arguments| {
-            bind(arguments, *id)?;
-            bind(arguments, request.clone())?;
-            bind(arguments, reply.clone())
+        .run(&mut transaction, &payloads, pace, |numbered, arguments| {
+            bind(arguments, numbered.id)?;
+            bind(arguments, numbered.payload.as_ref().map(|(request, _)| request.clone()))?;
+            bind(arguments, numbered.payload.as_ref().map(|(_, reply)| reply.clone()))
         })
         .await?;
+    if chain {
+        let sealed = digests(&numbered, pace).await;
+        let now = utc::micros(SystemTime::now());
+        chain::seal(&mut transaction, head, newest, &sealed, now).await?;
+    }
     let tallies: Vec<_> = tallies.into_iter().collect();
     TALLIES
         .run(&mut transaction, &tallies, pace, |((context, slot), tally), arguments| {
@@ -96,9 +124,27 @@ pub(super) async fn commit(
     Ok(())
 }
 
-fn call(id: i64, context: i64, row: &Row, arguments: &mut SqliteArguments) -> sqlx::Result<()> {
-    bind(arguments, id)?;
-    bind(arguments, context)?;
+/// The digests of rows, a chunk at a time: the rests are as those between statements.
+async fn digests(rows: &[Numbered<'_>], pace: Pace) -> Vec<(i64, Digest)> {
+    let mut room = Vec::new();
+    let mut digests = Vec::with_capacity(rows.len());
+    for chunk in rows.chunks(LONGEST) {
+        let began = Instant::now();
+        digests.extend(chunk.iter().map(|Numbered { id, context, row, payload }| {
+            let payload = payload.as_ref().map(|(request, reply)| (request.as_str(), reply.as_str()));
+            (*id, sealed::digest_of_row(&mut room, *id, &context.digest, row, payload))
+        }));
+        if digests.len() < rows.len() {
+            pace.rest(began.elapsed()).await;
+        }
+    }
+    digests
+}
+
+fn call(numbered: &Numbered<'_>, arguments: &mut SqliteArguments) -> sqlx::Result<()> {
+    let row = numbered.row;
+    bind(arguments, numbered.id)?;
+    bind(arguments, numbered.context.number)?;
     bind(arguments, row.arrived())?;
     bind(arguments, row.session.map(u64::cast_signed))?;
     // Most ids are numbers, which cost no allocation; what would not come back as it was stays text.

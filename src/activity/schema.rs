@@ -90,6 +90,23 @@ const MIGRATIONS: &[&str] = &["
                cancelled_by, printf('%016x', session) AS session, request, trace, queue, upstream, total, bytes_in,
                bytes_out, progress, lost
         FROM call JOIN context ON context.id = call.context;
+", "
+    CREATE TABLE link (
+        number INTEGER PRIMARY KEY,
+        at INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        first INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        calls INTEGER NOT NULL,
+        upto INTEGER,
+        before BLOB,
+        digest BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX link_by_last ON link (last);
+    CREATE TABLE tombstone (
+        id INTEGER PRIMARY KEY,
+        digest BLOB NOT NULL
+    ) STRICT;
 "];
 
 /// One statement for each table that today's code uses, with the columns it uses.
@@ -101,6 +118,8 @@ const PROBES: &[&str] = &[
     "SELECT context, slot, first, last, calls, times FROM tally LIMIT 0",
     "SELECT id, pid, started, ended FROM run LIMIT 0",
     "SELECT id, request, reply FROM payload LIMIT 0",
+    "SELECT number, at, kind, first, last, calls, upto, before, digest FROM link LIMIT 0",
+    "SELECT id, digest FROM tombstone LIMIT 0",
 ];
 
 /// "TRNA" in ASCII.

@@ -65,6 +65,7 @@ mod tests {
             window: Duration::from_millis(100),
             keep,
             capture_limit: 100,
+            chain: false,
             secrets: vec![Secret::new(secret)],
         }
     }

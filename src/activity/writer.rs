@@ -14,13 +14,15 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::chain;
 use super::context::Contexts;
+use super::digest::hex;
 use super::entry::Row;
 use super::gap::{self, Drops};
 use super::insert::Pace;
 use super::log::State;
 use super::retention::{Step, Sweep};
-use super::rows;
+use super::rows::{self, Manner};
 use super::schema::LAYOUT;
 use super::terms::InForce;
 use crate::base::utc;
@@ -216,7 +218,9 @@ impl Writer {
             (lost > self.told).then(|| gap::row(gap::NO_ROOM, self.drops.since(), Some(lost - self.told)));
         let rows: Vec<&Row> = self.batch.iter().chain(&missing).collect();
         if !rows.is_empty() {
-            rows::commit(conn, &mut self.contexts, &rows, &self.terms.get().redactor, self.pace).await?;
+            let terms = self.terms.get();
+            let manner = Manner { redactor: &terms.redactor, pace: self.pace, chain: terms.terms.chain };
+            rows::commit(conn, &mut self.contexts, &rows, manner).await?;
             self.batch.clear();
             self.told = lost;
         }
@@ -258,10 +262,17 @@ impl Writer {
         let lost = self.batch.len() + self.queued.len();
         if lost > 0 {
             tracing::warn!(lost, "the activity log was closed before its last rows could be written");
-        } else if let (Ok(()), Some(conn)) = (&result, self.database.as_it_is())
-            && let Err(error) = rows::end_run(conn, utc::micros(SystemTime::now())).await
-        {
-            tracing::debug!(%error, "the end of the run could not be noted");
+        } else if let (Ok(()), Some(conn)) = (&result, self.database.as_it_is()) {
+            if let Err(error) = rows::end_run(conn, utc::micros(SystemTime::now())).await {
+                tracing::debug!(%error, "the end of the run could not be noted");
+            }
+            if self.terms.get().terms.chain
+                && let Ok(Some(head)) = chain::head(conn).await
+            {
+                // Outside of the file, where whoever changes it may not reach.
+                let digest = hex(&head.digest);
+                tracing::info!(link = head.number, digest, "the chain of the activity log ends here");
+            }
         }
         self.database.disconnect().await;
         self.state.send_replace(State::Closed);

@@ -81,6 +81,7 @@ pub fn activity_terms(config: &Config) -> activity::Terms {
         window: kept.window,
         keep: activity::Keep { age: kept.keep, size: kept.max_size },
         capture_limit: usize::try_from(kept.capture_limit).unwrap_or(usize::MAX),
+        chain: kept.chain,
         secrets: config.secrets(),
     }
 }

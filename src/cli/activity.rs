@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use clap::Args;
-use serde::Serialize;
+use clap::{Args, Subcommand};
 
 use crate::activity::{ActivityLog, By, Cursor, Filter, ReadError, Reader, Record, Stat, erase};
 use crate::base::utc;
@@ -14,17 +13,21 @@ use crate::config::{self, Flag, Sources, parse_duration};
 
 use super::arguments::Serve;
 use super::exit;
-use super::words::{fail, say};
+use super::verify::Verify;
+use super::words::{fail, json_line, say};
 
 /// Shows what the gateway was asked and how it went: one line a call, the newest last. Works beside a running gateway and
 /// without one.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Activity {
+    #[command(subcommand)]
+    order: Option<Order>,
     /// The configuration file, which says where the log is.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// The folder for the gateway's own files (gateway.data_dir).
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", global = true)]
     data_dir: Option<PathBuf>,
     /// Calls of the last while ("1h", "30m") or since a time ("2026-07-28T09:30:00Z", "2026-07-28"; UTC).
     #[arg(long, value_name = "TIME", value_parser = moment)]
@@ -78,8 +81,14 @@ pub struct Activity {
     #[arg(long, value_name = "BY", value_parser = By::parse_word, conflicts_with_all = ["session", "trace", "slow"])]
     stats: Option<By>,
     /// One JSON object a line.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
+}
+
+/// What else can be done with the log.
+#[derive(Debug, Subcommand)]
+enum Order {
+    Verify(Verify),
 }
 
 /// How often a follower looks for more: what a person takes for at once.
@@ -87,21 +96,23 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Rows that a follower takes at a time.
 const FOLLOWED: usize = 1_000;
 
-/// Runs the command; `before` are the arguments that stood before it.
-pub fn run(arguments: &Activity, before: Serve) -> ExitCode {
+/// Where the log is, and the exit code of a command that does well with it.
+fn locate(arguments: &Activity, before: Serve) -> Result<(PathBuf, u8), ExitCode> {
     let mut flags = Vec::new();
     if let Some(folder) = arguments.data_dir.as_ref().or(before.data_dir.as_ref()) {
         flags.push(Flag::new("--data-dir", "gateway.data_dir", folder.to_string_lossy()));
     }
     let sources = match Sources::of_process(arguments.config.clone().or(before.config), flags) {
         Ok(sources) => sources,
-        Err(error) => return fail(exit::FAILURE, &format!("cannot find out where this program is: {error}")),
+        Err(error) => {
+            return Err(fail(exit::FAILURE, &format!("cannot find out where this program is: {error}")));
+        }
     };
     let own = match config::own_files(&sources) {
         Ok(own) => own,
         Err(faults) => {
             say(&faults.to_string());
-            return ExitCode::from(exit::CONFIGURATION);
+            return Err(ExitCode::from(exit::CONFIGURATION));
         }
     };
     // What the log says is worth having when the configuration has gone wrong, and more than ever then.
@@ -110,16 +121,27 @@ pub fn run(arguments: &Activity, before: Serve) -> ExitCode {
         if arguments.erase && sources.flags.is_empty() {
             say(&faults.to_string());
             let text = "nothing is erased while the configuration has faults, unless --data-dir says where the log is";
-            return fail(exit::CONFIGURATION, text);
+            return Err(fail(exit::CONFIGURATION, text));
         }
         say(&format!("{}; the log of {} is read", faults.as_warnings(), own.data_dir.display()));
         done = exit::WARNINGS;
     }
-    let file = ActivityLog::file_in(&own.data_dir);
+    Ok((ActivityLog::file_in(&own.data_dir), done))
+}
+
+/// Runs the command; `before` are the arguments that stood before it.
+pub fn run(arguments: &Activity, before: Serve) -> ExitCode {
+    let (file, done) = match locate(arguments, before) {
+        Ok(found) => found,
+        Err(code) => return code,
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(exit::FAILURE, &error.to_string()),
     };
+    if let Some(Order::Verify(order)) = &arguments.order {
+        return runtime.block_on(order.run(&file, arguments.json));
+    }
     if let (true, Some(principal)) = (arguments.erase, &arguments.principal) {
         return match runtime.block_on(erase(&file, principal)) {
             Ok(rows) => {
@@ -236,7 +258,7 @@ impl Out {
 
     fn records(&mut self, records: &[Record]) -> io::Result<()> {
         for record in records {
-            let line = if self.json { json(record)? } else { self.row(record) };
+            let line = if self.json { json_line(record)? } else { self.row(record) };
             self.line(&line)?;
         }
         Ok(())
@@ -280,7 +302,7 @@ impl Out {
     fn stats(&mut self, stats: &[Stat]) -> io::Result<()> {
         if self.json {
             return stats.iter().try_for_each(|stat| {
-                let line = json(stat)?;
+                let line = json_line(stat)?;
                 self.line(&line)
             });
         }
@@ -323,10 +345,6 @@ impl Out {
         writeln!(out, "{line}")?;
         out.flush()
     }
-}
-
-fn json(value: &impl Serialize) -> io::Result<String> {
-    serde_json::to_string(value).map_err(io::Error::other)
 }
 
 /// A client chooses names; it must not choose what a terminal does.

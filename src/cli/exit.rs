@@ -11,6 +11,8 @@ pub const WARNINGS: u8 = 3;
 pub const USAGE: u8 = 2;
 /// A command asks a running gateway, and none answers.
 pub const NOT_RUNNING: u8 = 4;
+/// The activity log is not as it was written.
+pub const NOT_WHOLE: u8 = 5;
 /// The configuration has faults; all of them have been printed (EX_CONFIG of sysexits.h).
 pub const CONFIGURATION: u8 = 78;
 /// What was asked about is not allowed.

@@ -16,6 +16,7 @@ mod onboard;
 mod packaging;
 mod policy;
 mod run;
+mod verify;
 mod words;
 
 pub use run::main;

@@ -1,12 +1,19 @@
 //! The two ways of saying something: what was asked for goes to standard output, everything else to standard error.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
+
+use serde::Serialize;
 
 /// Prints what was asked for. A reader that has gone away is no error.
 pub fn print(text: &str) {
-    let mut out = std::io::stdout().lock();
+    let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// A value as one line of JSON.
+pub fn json_line(value: &impl Serialize) -> io::Result<String> {
+    serde_json::to_string(value).map_err(io::Error::other)
 }
 
 /// Says why not.

@@ -20,6 +20,8 @@ pub struct Activity {
     pub max_size: u64,
     /// The most bytes kept of a request, and of a reply, where payloads are captured.
     pub capture_limit: u64,
+    /// Whether rows are chained, so that a change of the file shows.
+    pub chain: bool,
 }
 
 /// Of which calls to a server the messages are kept.

@@ -270,6 +270,7 @@ fn activity(reader: &mut Reader<'_>) -> Activity {
         keep: reader.duration(&["activity", "keep"]),
         max_size: reader.size(&["activity", "max_size"]),
         capture_limit: reader.size(&["activity", "capture_limit"]),
+        chain: reader.flag(&["activity", "chain"]),
     }
 }
 

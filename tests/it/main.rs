@@ -12,6 +12,7 @@ mod support;
 
 mod activity;
 mod activity_api;
+mod activity_chain;
 mod activity_loss;
 mod activity_rows;
 mod admin;

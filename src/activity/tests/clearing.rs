@@ -7,18 +7,20 @@ use sqlx::SqliteConnection;
 use super::super::context::Contexts;
 use super::super::entry::Row;
 use super::super::gap;
-use super::super::insert::Pace;
-use super::super::redact::Redactor;
 use super::super::retention::{Step, Sweep};
 use super::super::rows;
 use super::super::schema::LAYOUT;
 use super::*;
 use crate::sqlite::Tended;
 
-const SECOND: i64 = 1_000_000;
+pub(super) const SECOND: i64 = 1_000_000;
 
 /// Writes calls that ended at these seconds, each of a tool of this name.
-pub(super) async fn write(conn: &mut SqliteConnection, calls: impl Iterator<Item = (i64, &'static str)>) {
+pub(super) async fn write(
+    conn: &mut SqliteConnection,
+    calls: impl Iterator<Item = (i64, &'static str)>,
+    chain: bool,
+) {
     let rows: Vec<Row> = calls
         .map(|(second, name)| {
             let mut row = Row::pack(&Entry { name, ..entry() });
@@ -29,11 +31,12 @@ pub(super) async fn write(conn: &mut SqliteConnection, calls: impl Iterator<Item
     let mut contexts = Contexts::default();
     for rows in rows.chunks(4_000) {
         let rows: Vec<&Row> = rows.iter().collect();
-        rows::commit(conn, &mut contexts, &rows, &Redactor::default(), Pace::AtOnce).await.unwrap();
+        rows::commit(conn, &mut contexts, &rows, manner(chain)).await.unwrap();
     }
 }
 
-async fn sweep(conn: &mut SqliteConnection, keep: Keep, now: i64) -> usize {
+/// Clears away until nothing is left to do; answers in how many steps.
+pub(super) async fn sweep(conn: &mut SqliteConnection, keep: Keep, now: i64) -> usize {
     let mut sweep = Sweep::default();
     for steps in 1..1_000 {
         if sweep.step(conn, keep, now * SECOND).await.unwrap() == Step::Done {
@@ -52,7 +55,7 @@ async fn rows_go_by_age_a_step_at_a_time_and_what_counts_them_goes_too() {
     let folder = TempDir::new().unwrap();
     let mut database = Tended::new(&LAYOUT, ActivityLog::file_in(folder.path()));
     let conn = database.ready().await.unwrap();
-    write(conn, (1..12_000).map(|second| (second, if second < 9_000 { "old" } else { "new" }))).await;
+    write(conn, (1..12_000).map(|second| (second, if second < 9_000 { "old" } else { "new" })), false).await;
     let keep = Keep { age: Duration::from_secs(2_000), size: 1 << 30 };
     assert!(sweep(conn, keep, 12_000).await > 2, "not all at once");
     assert_eq!(number(conn, "SELECT min(id) FROM call").await, 10_000 * SECOND);
@@ -70,7 +73,7 @@ async fn a_file_that_grows_too_large_loses_its_oldest_rows_and_shrinks() {
     let file = ActivityLog::file_in(folder.path());
     let mut database = Tended::new(&LAYOUT, file.clone());
     let conn = database.ready().await.unwrap();
-    write(conn, (1..60_000).map(|second| (second, "read"))).await;
+    write(conn, (1..60_000).map(|second| (second, "read")), false).await;
     sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *conn).await.unwrap();
     let before = fs::metadata(&file).unwrap().len();
     let cap = before / 2;

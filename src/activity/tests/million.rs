@@ -6,8 +6,6 @@ use tokio::time::Instant;
 
 use super::super::context::Contexts;
 use super::super::entry::Row;
-use super::super::insert::Pace;
-use super::super::redact::Redactor;
 use super::super::rows;
 use super::super::schema::LAYOUT;
 use super::*;
@@ -42,7 +40,7 @@ async fn fill(folder: &Path) {
         });
         let rows: Vec<Row> = rows.collect();
         let rows: Vec<&Row> = rows.iter().collect();
-        rows::commit(conn, &mut contexts, &rows, &Redactor::default(), Pace::AtOnce).await.unwrap();
+        rows::commit(conn, &mut contexts, &rows, manner(false)).await.unwrap();
     }
     database.disconnect().await;
 }

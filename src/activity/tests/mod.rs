@@ -1,16 +1,21 @@
 //! What the log promises, tried on real files. Here: keeping and asking.
 
+mod chained;
 mod clearing;
 mod million;
 mod trouble;
 
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::entry::tests::entry;
+use super::insert::Pace;
+use super::redact::Redactor;
+use super::rows::Manner;
 use super::*;
 use crate::base::Secret;
 
@@ -28,8 +33,15 @@ fn terms() -> Terms {
         window: WINDOW,
         keep: Keep { age: 100 * WINDOW, size: 1 << 30 },
         capture_limit: 1_000,
+        chain: false,
         secrets: vec![Secret::new("hunter2222")],
     }
+}
+
+/// How a test that writes batches by itself has them written.
+fn manner(chain: bool) -> Manner<'static> {
+    static NOTHING: LazyLock<Redactor> = LazyLock::new(Redactor::default);
+    Manner { redactor: &NOTHING, pace: Pace::AtOnce, chain }
 }
 
 fn start(folder: &Path) -> ActivityLog {

@@ -43,4 +43,10 @@ pub(super) const ROWS: &[KeyDoc] = &[
         Value("4KiB"),
         "The most bytes kept of a request, and of a reply, where payloads are captured.",
     )),
+    live(key(
+        "activity.chain",
+        Bool,
+        Value("false"),
+        "Whether rows are chained by their digests, so that `trunkline activity verify` finds a change of the file.",
+    )),
 ];

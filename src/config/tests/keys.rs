@@ -193,6 +193,7 @@ const ROWS: &[Row] = &[
     ("activity.keep", "\"7d\"", of_activity!(keep), "604800s"),
     ("activity.max_size", "\"2MiB\"", of_activity!(max_size), "2097152"),
     ("activity.capture_limit", "100", of_activity!(capture_limit), "100"),
+    ("activity.chain", "true", of_activity!(chain), "true"),
     ("defaults.capture", "\"errors\"", of_child!(capture), "Errors"),
     ("servers.a.capture", "\"all\"", of_child!(capture), "All"),
     ("metrics.tools", "5", |config| format!("{:?}", config.metrics.tools), "5"),
