@@ -30,6 +30,9 @@ pub(crate) async fn answer(authority: &Authority, asked: &Asked) -> Answer {
         }
         "tools/call" => {
             let name = message["params"]["name"].as_str().unwrap_or_default();
+            if authority.how("refuse") == name {
+                return refused(authority, StatusCode::UNAUTHORIZED, "error=\"invalid_token\"");
+            }
             if !scope.split(' ').any(|one| one == name) {
                 authority.count("403");
                 let text = format!("error=\"insufficient_scope\", scope=\"{name}\"");

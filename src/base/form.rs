@@ -34,6 +34,11 @@ pub fn escape(value: &str) -> String {
 
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
+/// Whether a query has this name at all.
+pub fn names(query: &str, name: &str) -> bool {
+    query.split('&').any(|pair| unescape(pair.split('=').next().unwrap_or_default()).as_deref() == Some(name))
+}
+
 /// The value of a name in a query. One that comes twice has none: nobody can say which is meant.
 pub fn value(query: &str, name: &str) -> Option<String> {
     let mut values = query.split('&').filter_map(|pair| {
@@ -74,6 +79,8 @@ mod tests {
         assert_eq!(value("code=a&code=b", "code"), None);
         assert_eq!(value("code=%zz", "code"), None);
         assert_eq!(value("", "code"), None);
+        assert!(names("a=1&code=%zz", "code") && names("code", "code") && names("c%6fde=", "code"));
+        assert!(!names("", "code") && !names("codes=1&a=code", "code"));
     }
 
     proptest! {

@@ -155,3 +155,14 @@ async fn server_metadata(
 fn read<T: serde::de::DeserializeOwned>(page: &Page) -> Option<T> {
     page.status.is_success().then(|| serde_json::from_slice(&page.body).ok()).flatten()
 }
+
+/// The scopes to ask for, in the order of the specification: the entry's, the challenge's, the server's own.
+pub(super) fn wanted(configured: &[String], challenge: &Challenge, found: &Found) -> Vec<String> {
+    if !configured.is_empty() {
+        return configured.to_vec();
+    }
+    if !challenge.scopes.is_empty() {
+        return challenge.scopes.clone();
+    }
+    found.scopes.clone().unwrap_or_default()
+}

@@ -15,6 +15,7 @@ use crate::upstream::http::{Authorize, Awaited, Pass, Refusal};
 
 use super::challenge::Challenge;
 use super::trouble::Trouble;
+use super::web::Way;
 
 /// How a login is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub(super) struct Shared {
     /// The server's URL and what its entry says of logins: whoever changes them has another login.
     pub url: http::Uri,
     pub settings: OAuth,
+    /// So does whoever changes the way to authorization servers.
+    pub way: Arc<Way>,
     pub held: ArcSwap<Held>,
     pub state: watch::Sender<LoginState>,
 }

@@ -1,5 +1,7 @@
 //! A person's login: the authorization code grant with PKCE (OAuth 2.1, RFC 7636, RFC 9207).
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,13 +13,12 @@ use crate::protocol::header;
 
 use super::challenge::Challenge;
 use super::client::Client;
-use super::discovery::{Found, discover};
+use super::discovery::{Found, discover, wanted};
 use super::metadata::endpoint;
-use super::owner::wanted;
 use super::record::{Grounds, Record};
 use super::token;
 use super::trouble::{Trouble, quoted};
-use super::web::{JSON, Web};
+use super::web::{JSON, Way, Web};
 
 /// Random bytes of a verifier and of a state: 256 bits, as RFC 7636 recommends.
 const RANDOM: usize = 32;
@@ -75,7 +76,7 @@ impl Login {
         if settings.grant == Grant::ClientCredentials {
             return Err(needed("shows credentials of its own (oauth.grant); nobody has to log in"));
         }
-        let (web, url) = (Web::of(server), url.uri().clone());
+        let (web, url) = (Web::by(Arc::new(Way::of(server))), url.uri().clone());
         let challenge = probe(&web, server, &url).await?;
         let found = discover(&web, &url, &challenge, settings).await?;
         if !found.metadata.code_challenge_methods_supported.iter().any(|method| method == "S256") {
@@ -205,9 +206,10 @@ fn judge(query: &str, state: &str, issuer: &str, issuer_comes: bool) -> Callback
                 quoted(issuer)
             ));
         }
-        None if issuer_comes => {
+        // One that comes twice, or cannot be read, has come all the same.
+        None if issuer_comes || form::names(query, "iss") => {
             return Callback::Refused(format!(
-                "the answer does not say that it comes from '{}', which promises to say so",
+                "the answer does not say, or not clearly, that it comes from '{}', where the login was begun",
                 quoted(issuer)
             ));
         }
@@ -263,6 +265,9 @@ mod tests {
             assert!(refused(ask(&iss("https://a.example/"))));
             assert!(refused(ask(&iss("https://A.example"))));
             assert_eq!(refused(ask("")), advertised);
+            // One that comes twice, or cannot be read, is not one that did not come.
+            assert!(refused(ask(&format!("{}{}", iss("https://evil.example"), iss(issuer)))));
+            assert!(refused(ask("&iss=%zz")));
         }
         let Callback::Refused(why) = judge(
             &format!("error=access_denied&error_description=call+me&state=s{}", iss("https://evil.example")),

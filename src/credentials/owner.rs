@@ -16,7 +16,7 @@ use crate::upstream::http::Pass;
 
 use super::challenge::Challenge;
 use super::client::{Client, Proof};
-use super::discovery::{Found, discover};
+use super::discovery::{Found, discover, wanted};
 use super::handle::{Ask, Held, LoginState, NO_LOGIN, Shared, Token, What, cure, no_login};
 use super::record::{Grounds, Record};
 use super::token::{self, Refused};
@@ -42,6 +42,8 @@ pub(super) struct Owner {
     changes: watch::Receiver<u64>,
     /// The login in use.
     record: Option<Record>,
+    /// Somebody has to do something because of what is kept: it cannot be read, or is another entry's.
+    spoilt: bool,
     version: u64,
     /// When the token in use expires.
     expires: Option<Instant>,
@@ -69,6 +71,7 @@ impl Owner {
             gate,
             changes,
             record: None,
+            spoilt: false,
             version: 0,
             expires: None,
             refused: None,
@@ -122,7 +125,7 @@ impl Owner {
             }
             // Nothing is known, and nothing has been asked for.
             What::Renew(None) => Ok(true),
-            What::Want if matches!(&**self.shared.held.load(), Held::Nothing) => Err(self.need(NO_LOGIN)),
+            What::Want if self.wants_a_person() => Err(self.need(NO_LOGIN)),
             What::Want => Ok(true),
             What::Renew(Some(_)) => self.renew(&Challenge::default()).await.map(|()| true),
             What::Refused(_, challenge) => self.after_refusal(&challenge).await.map(|()| true),
@@ -137,6 +140,13 @@ impl Owner {
             Err(needed) => self.resting = Some((Instant::now() + REST, needed.clone())),
         }
         outcome
+    }
+
+    /// Whether nobody has logged in, and somebody must. Credentials of its own need nobody: without a token they have met
+    /// with trouble that passes, or with some that is known already.
+    fn wants_a_person(&self) -> bool {
+        self.shared.settings.grant != Grant::ClientCredentials
+            && matches!(&**self.shared.held.load(), Held::Nothing)
     }
 
     /// The version of the token in use.
@@ -161,23 +171,26 @@ impl Owner {
         match read {
             Ok(Ok(Some(record))) if !record.fits(&self.shared.url, &self.shared.settings) => {
                 let why = "has been logged in to by another entry (its url, issuer or client_id has changed)";
+                (self.record, self.spoilt) = (None, true);
                 self.need(why);
             }
             Ok(Ok(Some(record))) => {
+                self.spoilt = false;
                 if self.record.as_ref().is_none_or(|known| known.serial != record.serial) {
                     info!(server = %self.shared.name, issuer = record.issuer, "takes up a login");
                     (self.refused, self.resting) = (None, None);
                     self.take(record);
                 }
             }
-            Ok(Ok(None))
-                if self.record.take().is_some() || matches!(&**self.shared.held.load(), Held::Unread) =>
-            {
-                self.publish(Held::Nothing);
+            Ok(Ok(None)) => {
+                let gone = self.record.take().is_some() | std::mem::take(&mut self.spoilt);
+                if gone || matches!(&**self.shared.held.load(), Held::Unread) {
+                    self.publish(Held::Nothing);
+                }
             }
-            Ok(Ok(None)) => {}
             // What is in use goes on being used.
             Ok(Err(error)) if self.record.is_none() => {
+                self.spoilt = true;
                 self.need(&format!("has a login that is of no use: {error}"));
             }
             Ok(Err(error)) => warn!(server = %self.shared.name, "{error}"),
@@ -242,7 +255,9 @@ impl Owner {
         let expired = self.expires.is_some_and(|at| now >= at);
         if self.version_now().is_some() && !expired {
             if self.refused.is_some_and(|at| now.duration_since(at) < FRESH) {
-                return Err(self.need("refuses one token after another"));
+                // One tool may do so while the others serve: it costs its callers, and the login stays what it is.
+                let cure = cure(&self.shared.name, &self.shared.settings);
+                return Err(Trouble::Passing(format!("refuses one token after another; {cure}")));
             }
             self.refused = Some(now);
         }
@@ -382,14 +397,3 @@ impl Owner {
 
 /// Scopes that are kept for the next login: more than any server has.
 const MOST_WANTED: usize = 64;
-
-/// The scopes to ask for, in the order of the specification: the entry's, the challenge's, the server's own.
-pub(super) fn wanted(configured: &[String], challenge: &Challenge, found: &Found) -> Vec<String> {
-    if !configured.is_empty() {
-        return configured.to_vec();
-    }
-    if !challenge.scopes.is_empty() {
-        return challenge.scopes.clone();
-    }
-    found.scopes.clone().unwrap_or_default()
-}

@@ -13,7 +13,7 @@ use crate::config::{Server, Transport};
 use super::handle::{ASKS, Credential, Held, LoginState, Shared};
 use super::owner::Owner;
 use super::vault::Vault;
-use super::web::Web;
+use super::web::{Way, Web};
 
 /// What logins are made from.
 pub struct CredentialsOptions {
@@ -54,11 +54,13 @@ impl Credentials {
         let (Transport::Http { url, .. }, Some(settings)) = (&server.transport, &server.oauth) else {
             return None;
         };
+        let way = Way::of(server);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = known.entry(server.name.clone()).or_default();
         if let Some(credential) = entry.credential.upgrade()
             && credential.shared.url == *url.uri()
             && credential.shared.settings == *settings
+            && *credential.shared.way == way
         {
             return Some(credential);
         }
@@ -67,12 +69,13 @@ impl Credentials {
             name: server.name.clone(),
             url: url.uri().clone(),
             settings: settings.clone(),
+            way: Arc::new(way),
             held: ArcSwap::from_pointee(Held::Unread),
             state: watch::Sender::new(LoginState::NotAsked),
         });
         let owner = Owner::new(
             Arc::clone(&shared),
-            Web::of(server),
+            Web::by(Arc::clone(&shared.way)),
             self.vault.clone(),
             Arc::clone(&entry.gate),
             self.changes.subscribe(),

@@ -1,7 +1,7 @@
 //! Short exchanges with authorization servers, and for the documents that lead there.
 
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,11 +20,29 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Redirects followed when a document is read, on its own origin only.
 const MAX_REDIRECTS: usize = 3;
 
-/// The way to authorization servers: the same authorities are trusted, and the same proxy is used, as for the server.
-pub(super) struct Web {
+/// How authorization servers are reached: the same authorities are trusted, and the same proxy is used, as for the server.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Way {
     ca_file: Option<PathBuf>,
     proxy: Option<Uri>,
     connect_timeout: Duration,
+}
+
+impl Way {
+    /// The way for logins to this server.
+    pub fn of(server: &Server) -> Way {
+        let (ca_file, proxy) = match &server.transport {
+            Transport::Http { ca_file, proxy, .. } => (ca_file.clone(), proxy.clone()),
+            Transport::Stdio { .. } => (None, None),
+        };
+        let proxy = proxy.and_then(|text| text.parse().ok());
+        Way { ca_file, proxy, connect_timeout: server.connect_timeout }
+    }
+}
+
+/// Exchanges with authorization servers on one way.
+pub(super) struct Web {
+    way: Arc<Way>,
     plain: OnceLock<HttpClient>,
     secure: OnceLock<HttpClient>,
 }
@@ -36,19 +54,9 @@ pub(super) struct Page {
 }
 
 impl Web {
-    /// The way for logins to this server.
-    pub fn of(server: &Server) -> Web {
-        let (ca_file, proxy) = match &server.transport {
-            Transport::Http { ca_file, proxy, .. } => (ca_file.clone(), proxy.clone()),
-            Transport::Stdio { .. } => (None, None),
-        };
-        Web {
-            ca_file,
-            proxy: proxy.and_then(|text| text.parse().ok()),
-            connect_timeout: server.connect_timeout,
-            plain: OnceLock::new(),
-            secure: OnceLock::new(),
-        }
+    /// Exchanges on this way.
+    pub fn by(way: Arc<Way>) -> Web {
+        Web { way, plain: OnceLock::new(), secure: OnceLock::new() }
     }
 
     /// Reads a document.
@@ -115,9 +123,9 @@ impl Web {
         }
         let options = ClientOptions {
             https,
-            connect_timeout: self.connect_timeout,
-            ca_file: self.ca_file.clone(),
-            proxy: self.proxy.clone(),
+            connect_timeout: self.way.connect_timeout,
+            ca_file: self.way.ca_file.clone(),
+            proxy: self.way.proxy.clone(),
             ..ClientOptions::default()
         };
         let client = HttpClient::new(&options).map_err(|error| error.to_string())?;
@@ -127,7 +135,7 @@ impl Web {
 
 impl std::fmt::Debug for Web {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Web").field("ca_file", &self.ca_file).finish_non_exhaustive()
+        f.debug_struct("Web").field("ca_file", &self.way.ca_file).finish_non_exhaustive()
     }
 }
 

@@ -328,8 +328,73 @@ async fn a_login_that_was_tampered_with_is_told_by_name_and_by_cure() {
     let readiness = again.in_state("s", &["failed"]).await;
     let why = readiness["degraded"]["s"].as_str().unwrap_or_default();
     assert!(why.contains("logins/s does not open") && why.contains("trunkline login s"), "{why}");
+    // Who forgets it is not told of it for ever after.
+    let mut command = Command::new(PROGRAM);
+    command.args(["logout", "s", "--config"]).arg(again.folder().join("gateway.toml"));
+    let output = command.arg("--data-dir").arg(again.folder().join("data")).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    eventually("the damaged login is forgotten", || async {
+        let readiness = again.get("/readyz", &[]).await.json();
+        let why = readiness["degraded"]["s"].as_str().unwrap_or_default();
+        why.contains("has not been logged in to; run `trunkline login s`").then_some(())
+    })
+    .await;
     log_in(&again).await;
     again.in_state("s", &["ready"]).await;
+}
+
+#[tokio::test]
+async fn a_tool_that_refuses_every_token_costs_its_callers_and_not_the_login() {
+    let backend = authority().await;
+    let gateway = Gateway::launch(&behind(&backend)).await;
+    log_in(&gateway).await;
+    gateway.in_state("s", &["ready"]).await;
+    backend.behave(json!({ "refuse": "write" })).await;
+    let client = Modern::new(&gateway, "/mcp");
+    for _ in 0..3 {
+        let refused = client.call("s__write", json!({})).await;
+        assert!(message_of(&refused).contains("'s'"), "{refused}");
+        assert_eq!(text_of(&client.call("s__read", json!({})).await), "read");
+    }
+    assert_eq!(login_of(&gateway, "s").await, json!(["logged_in", null]));
+    assert!(count(&backend, "refresh_token").await <= 1, "nobody makes us ask at their own pace");
+}
+
+#[tokio::test]
+async fn an_authority_that_is_away_is_waited_for_and_named() {
+    let backend = authority().await;
+    // Nobody listens on the port of the discard protocol.
+    let away = "http://127.0.0.1:9/as";
+    backend.behave(json!({ "issuer": away })).await;
+    let config = with_credentials(&backend).replace(&issuer(&backend), away);
+    let gateway = Gateway::launch(&config).await;
+    let why = eventually("why it is not up", || async {
+        let readiness = gateway.get("/readyz", &[]).await.json();
+        readiness["degraded"]["s"].as_str().filter(|why| why.contains("cannot")).map(str::to_owned)
+    })
+    .await;
+    assert!(why.contains("127.0.0.1:9 cannot be reached") && !why.contains("needs_login"), "{why}");
+    assert_eq!(login_of(&gateway, "s").await[0], "not_asked", "there is nothing that anybody has to do");
+}
+
+#[tokio::test]
+async fn a_way_out_that_a_reload_corrects_is_corrected_for_logins_too() {
+    let backend = authority().await;
+    let good = with_credentials(&backend);
+    // Nobody listens on the port of the discard protocol.
+    let gateway = Gateway::launch(
+        &good.replace("[servers.s.oauth]", "proxy = \"http://127.0.0.1:9\"\n[servers.s.oauth]"),
+    )
+    .await;
+    eventually("it has been tried", || async {
+        let readiness = gateway.get("/readyz", &[]).await.json();
+        readiness["degraded"]["s"].is_string().then_some(())
+    })
+    .await;
+    std::fs::write(gateway.folder().join("gateway.toml"), &good).unwrap();
+    gateway.signal(Signal::HUP);
+    gateway.in_state("s", &["ready"]).await;
+    assert_eq!(text_of(&Modern::new(&gateway, "/mcp").call("s__read", json!({})).await), "read");
 }
 
 #[tokio::test]
