@@ -21,23 +21,27 @@ pub(super) fn places(issuer: &Uri) -> Vec<Uri> {
     texts.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
-/// Where the metadata of `issuer` says that its keys are. The error is a sentence.
-pub(super) fn keys_of(issuer: &str, metadata: &[u8]) -> Result<Uri, String> {
+/// Where the metadata of `issuer` says that its keys are. The error is a sentence. `None` if it is no metadata: many answer
+/// with a page for people whatever they are asked for.
+pub(super) fn keys_of(issuer: &str, metadata: &[u8]) -> Option<Result<Uri, String>> {
     #[derive(Deserialize)]
     struct Metadata {
         issuer: String,
         jwks_uri: Option<String>,
     }
-    let metadata: Metadata =
-        serde_json::from_slice(metadata).map_err(|error| format!("its metadata cannot be read: {error}"))?;
+    let Metadata { issuer: named, jwks_uri } = serde_json::from_slice(metadata).ok()?;
+    Some(checked(issuer, &named, jwks_uri))
+}
+
+fn checked(issuer: &str, named: &str, jwks_uri: Option<String>) -> Result<Uri, String> {
     // RFC 8414 §3.3: what is not identical must not be used.
-    if metadata.issuer != issuer {
+    if named != issuer {
         return Err(format!(
             "its metadata is that of '{}'; write `url` as the issuer writes itself, to the letter",
-            metadata.issuer.escape_debug()
+            named.escape_debug()
         ));
     }
-    let text = metadata.jwks_uri.ok_or("its metadata names no jwks_uri; set jwks_url")?;
+    let text = jwks_uri.ok_or("its metadata names no jwks_uri; set jwks_url")?;
     let uri: Uri = text.parse().map_err(|_| "its metadata has a jwks_uri that is no URL".to_owned())?;
     if uri.authority().is_none() || !is_safe(&uri) {
         return Err("its metadata has a jwks_uri that is not https".to_owned());
@@ -74,7 +78,8 @@ mod tests {
     #[test]
     fn metadata_of_somebody_else_and_keys_that_anybody_could_change_are_refused() {
         let metadata = |issuer: &str, keys: &str| format!(r#"{{"issuer":"{issuer}","jwks_uri":"{keys}"}}"#);
-        let of = |text: String| keys_of("https://id", text.as_bytes());
+        let read = |text: &str| keys_of("https://id", text.as_bytes());
+        let of = |text: String| read(&text).unwrap();
         assert_eq!(of(metadata("https://id", "https://other/k")).unwrap(), "https://other/k");
         for (issuer, keys) in [
             ("https://id/", "https://id/k"),
@@ -85,6 +90,6 @@ mod tests {
             assert!(of(metadata(issuer, keys)).is_err(), "{issuer} {keys}");
         }
         assert!(of(r#"{"issuer":"https://id"}"#.to_owned()).unwrap_err().contains("jwks_url"));
-        assert!(of("x".to_owned()).is_err());
+        assert!(read("x").is_none() && read("{}").is_none());
     }
 }

@@ -214,10 +214,64 @@ impl Issuer {
         let mut last = "it has no place for metadata".to_owned();
         for place in discovery::places(self.config.url.uri()) {
             match fetch(place.clone()).await {
-                Ok(text) => return discovery::keys_of(self.config.url.as_str(), &text),
+                Ok(text) => match discovery::keys_of(self.config.url.as_str(), &text) {
+                    Some(found) => return found,
+                    None => last = format!("{place} answers what is no metadata"),
+                },
                 Err(why) => last = format!("{place} {why}"),
             }
         }
         Err(last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Url;
+
+    /// The key of RFC 7517, appendix A.1.
+    const KEYS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"1",
+        "x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
+
+    fn config() -> config::Issuer {
+        config::Issuer {
+            name: "id".to_owned(),
+            url: Url::parse("https://id.example").unwrap(),
+            audiences: vec!["a".to_owned()],
+            algorithms: Vec::new(),
+            jwks_url: None,
+            clock_skew: Duration::ZERO,
+            principal_claim: "sub".to_owned(),
+            ca_file: None,
+        }
+    }
+
+    /// What comes of fetching the keys of an issuer that answers so by the ends of its paths.
+    async fn keys(answers: &[(&'static str, &'static str)]) -> Result<usize, String> {
+        let answers = answers.to_vec();
+        let fetch: Fetch = Arc::new(move |uri: Uri| -> Fetching {
+            let found = answers.iter().find(|(end, _)| uri.path().ends_with(end));
+            let answer = found.map(|(_, text)| Bytes::from_static(text.as_bytes()));
+            Box::pin(std::future::ready(answer.ok_or_else(|| "answers 404 Not Found".to_owned())))
+        });
+        let stop = CancellationToken::new();
+        let issuer = Issuer::start(config(), Arc::clone(&fetch), &stop);
+        let fetched = issuer.fetch(&fetch).await.map(|set| set.len());
+        stop.cancel();
+        fetched
+    }
+
+    const PAGE: &str = "<!doctype html><title>Sign in</title>";
+    const METADATA: &str = r#"{"issuer":"https://id.example","jwks_uri":"https://id.example/keys"}"#;
+    const OTHERS: &str = r#"{"issuer":"https://other.example","jwks_uri":"https://other.example/keys"}"#;
+
+    #[tokio::test]
+    async fn a_page_for_people_where_metadata_could_be_ends_no_search_and_metadata_of_another_does() {
+        let (first, second, keys_at) = ("oauth-authorization-server", "openid-configuration", "/keys");
+        assert_eq!(keys(&[(first, PAGE), (second, METADATA), (keys_at, KEYS)]).await, Ok(1));
+        assert_eq!(keys(&[(second, METADATA), (keys_at, KEYS)]).await, Ok(1));
+        assert!(keys(&[(first, OTHERS), (second, METADATA), (keys_at, KEYS)]).await.is_err());
+        assert!(keys(&[(first, PAGE), (keys_at, KEYS)]).await.is_err());
     }
 }
