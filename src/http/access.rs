@@ -81,8 +81,10 @@ fn challenge(front: &Front, why: Refusal, metadata: Option<String>) -> HeaderVal
         text.push_str(&format!(r#", scope="{}""#, scopes.join(" ")));
     }
     if let Some(address) = metadata {
+        // The path is the client's own, and may hold what ends a quoted string (RFC 9110 §5.6.4).
+        let address = address.replace('\\', r"\\").replace('"', r#"\""#);
         text.push_str(&format!(r#", resource_metadata="{address}""#));
     }
-    // Scopes, addresses and our own words are visible ASCII without quotes.
+    // Scopes and our own words are visible ASCII without quotes.
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("Bearer"))
 }

@@ -85,6 +85,10 @@ async fn a_client_learns_who_gives_out_tokens_at_the_address_that_it_uses() {
         assert_eq!(metadata.2["scopes_supported"], json!(["mcp:use", "team"]));
         assert_eq!(metadata.2["bearer_methods_supported"], json!(["header"]));
     }
+    // Whatever stands in a path stays within its quotes.
+    let reply = knock(&gateway, r#"/mcp/a",scope="x"#, None).await;
+    let named = r#"oauth-protected-resource/mcp/a\",scope=\"x""#;
+    assert!(challenge(&reply).ends_with(named), "{}", challenge(&reply));
     let root = gateway.get("/.well-known/oauth-protected-resource", &[]).await.json();
     assert_eq!(root["resource"], origin);
     let port = gateway.address.port();
