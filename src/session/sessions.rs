@@ -44,6 +44,8 @@ struct Inner {
     /// `ttl` and `cap` of the options as they are by now.
     ttl: AtomicU64,
     cap: AtomicUsize,
+    /// What was issued by then, in seconds since 1970, was over when `ttl` was raised, and stays so.
+    over: AtomicU64,
     live: RwLock<HashMap<Arc<str>, Arc<Session>>>,
     /// Hashes of deleted ids that would still open.
     revoked: RwLock<HashMap<[u8; 16], SystemTime>>,
@@ -106,6 +108,7 @@ impl Sessions {
         Sessions(Arc::new(Inner {
             ttl: AtomicU64::new(millis(options.ttl)),
             cap: AtomicUsize::new(options.cap),
+            over: AtomicU64::new(0),
             options,
             live: RwLock::default(),
             revoked: RwLock::default(),
@@ -114,8 +117,14 @@ impl Sessions {
         }))
     }
 
-    /// Takes another life and another number of sessions, from now on and for those that are open too.
+    /// Takes another life and another number of sessions, from now on and for those that are open too. A longer life brings
+    /// nothing back: of what had been deleted, nothing is known any more once it was over.
     pub fn set_limits(&self, ttl: Duration, cap: usize) {
+        let before = self.ttl();
+        if ttl > before {
+            let over = seconds(SystemTime::now()).saturating_sub(before.as_secs());
+            self.0.over.fetch_max(over, Ordering::Relaxed);
+        }
         self.0.ttl.store(millis(ttl), Ordering::Relaxed);
         self.0.cap.store(cap, Ordering::Relaxed);
     }
@@ -225,7 +234,8 @@ impl Sessions {
     /// A session that this process does not know (any more): its id says it all.
     fn recall(&self, id: &str) -> Result<Arc<Session>, Error> {
         let facts = Facts::open(id, &self.0.options.key).ok_or_else(not_found)?;
-        if facts.expired(self.ttl(), SystemTime::now()) {
+        let over = facts.issued <= self.0.over.load(Ordering::Relaxed);
+        if over || facts.expired(self.ttl(), SystemTime::now()) {
             return Err(not_found());
         }
         // Whole seconds: one that was opened in the very second of the start counts as inherited, and begins anew.
@@ -580,6 +590,23 @@ mod tests {
         while std::future::poll_fn(|cx| reader.poll_next(cx)).await.is_some() {}
         assert!(stream.is_over(), "the stream ends with its session");
         assert!(sessions.find(session.id(), "", &Principal::anonymous()).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_longer_life_brings_no_session_back_that_was_over() {
+        let sessions = sessions(10, &SealKey::random());
+        let (deleted, idle) = (open(&sessions), open(&sessions).id().to_owned());
+        sessions.set_limits(Duration::ZERO, 10);
+        sessions.delete(&deleted);
+        let shutdown = CancellationToken::new();
+        tokio::spawn(sessions.clone().reap_until(shutdown.clone()));
+        tokio::time::sleep(2 * REAP_EVERY).await;
+        assert_eq!(sessions.count(), 0);
+        sessions.set_limits(Duration::from_secs(3600), 10);
+        for id in [deleted.id(), &idle] {
+            assert!(sessions.find(id, "", &Principal::anonymous()).is_err());
+        }
+        shutdown.cancel();
     }
 
     #[tokio::test]
