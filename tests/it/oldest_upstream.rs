@@ -1,8 +1,13 @@
 //! Servers of the oldest HTTP transport (2024-11-05): one stream, and an endpoint beside it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::support::stub::{Seen, Stub};
@@ -153,4 +158,77 @@ async fn only_the_transport_that_is_named_is_tried() {
     let gateway = Gateway::launch(&(over_http("s", &newer.url) + "transport = \"sse\"\n")).await;
     gateway.in_state("s", &["backoff", "failed"]).await;
     assert!(gateway.log().contains("offers no event stream"), "{}", gateway.log());
+}
+
+/// A server that says everything on its stream, and never answers a POST that asks for something; with the number of
+/// those that are open.
+async fn never_done() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let url = format!("http://{}/sse", listener.local_addr().expect("address"));
+    let (open, (say, said)) = (Arc::new(AtomicUsize::new(0)), mpsc::unbounded_channel());
+    let (counted, said) = (open.clone(), Arc::new(tokio::sync::Mutex::new(said)));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(attend(BufReader::new(stream), say.clone(), said.clone(), counted.clone()));
+        }
+    });
+    (url, open)
+}
+
+async fn attend(
+    mut stream: BufReader<TcpStream>,
+    say: mpsc::UnboundedSender<String>,
+    said: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<String>>>,
+    open: Arc<AtomicUsize>,
+) {
+    let (mut line, mut length, mut head) = (String::new(), 0, String::new());
+    while stream.read_line(&mut line).await.is_ok_and(|read| read > 2) {
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().expect("a length");
+        }
+        head.push_str(&line);
+        line.clear();
+    }
+    if head.starts_with("GET ") {
+        let begin = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nevent: endpoint\ndata: /m\n\n";
+        stream.write_all(begin.as_bytes()).await.expect("written");
+        while let Some(event) = said.lock().await.recv().await {
+            stream.write_all(format!("data: {event}\n\n").as_bytes()).await.expect("written");
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.expect("a body");
+    let asked: Value = serde_json::from_slice(&body).expect("JSON");
+    let result = match asked["method"].as_str().unwrap_or_default() {
+        "initialize" => json!({ "protocolVersion": "2024-11-05", "capabilities": { "tools": {} },
+            "serverInfo": { "name": "never done", "version": "1" } }),
+        "tools/list" => json!({ "tools": [{ "name": "t", "inputSchema": { "type": "object" } }] }),
+        _ => json!({ "content": [{ "type": "text", "text": "done" }] }),
+    };
+    if asked.get("id").is_none() {
+        let _ = stream
+            .write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            .await;
+        return;
+    }
+    open.fetch_add(1, Ordering::Relaxed);
+    say.send(json!({ "jsonrpc": "2.0", "id": asked["id"], "result": result }).to_string()).expect("said");
+    let _ = stream.read(&mut [0]).await;
+    open.fetch_sub(1, Ordering::Relaxed);
+}
+
+#[tokio::test]
+async fn a_post_that_is_never_answered_is_given_up_though_the_reply_has_come() {
+    let (url, open) = never_done().await;
+    let entry = over_http("s", &url) + "transport = \"sse\"\nconnect_timeout = \"1s\"\n";
+    let gateway = Gateway::start(&entry).await;
+    let client = Legacy::open(&gateway, "/mcp").await;
+    for _ in 0..5 {
+        assert_eq!(client.text("s__t", json!({})).await, "done");
+    }
+    assert!(open.load(Ordering::Relaxed) >= 5);
+    eventually("nothing of the calls is left", || async {
+        (open.load(Ordering::Relaxed) == 0).then_some(())
+    })
+    .await;
 }

@@ -185,11 +185,11 @@ impl Exchange {
         }
     }
 
-    /// The reply came on the server's one stream, perhaps before the POST was answered: that goes on by itself, because
-    /// servers take a connection that closes early for a fault.
+    /// The reply came on the server's one stream, perhaps before the POST was answered: that goes on by itself for a while,
+    /// because servers take a connection that closes early for a fault.
     fn answered_beside(&mut self) {
         if let State::Sending(sending) = std::mem::replace(&mut self.state, State::Ended) {
-            tokio::spawn(sending);
+            tokio::spawn(tokio::time::timeout(self.link.housekeeping_timeout(), sending));
         }
     }
 
