@@ -8,10 +8,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
+use tracing::info;
 
 use crate::config::{Hints, ItemKind, Privacy};
 use crate::enhance::{Ask, Enhanced, Enhancer};
-use crate::guard::Wait;
+use crate::guard::{Caller, Wait};
 use crate::supervisor::{ServiceHandle, State as ServiceState};
 
 use super::untold::Untold;
@@ -186,19 +187,29 @@ async fn agenthub_statistics(State(enhancer): State<Enhancer>) -> Response {
     }))
 }
 
-async fn reset(State(enhancer): State<Enhancer>) -> Response {
+/// What is forgotten is everybody's, so that it takes the right to administer, and is in the log.
+async fn reset(State(enhancer): State<Enhancer>, caller: Option<Extension<Caller>>) -> Response {
+    let Some(Extension(caller)) = caller.filter(|Extension(caller)| caller.may_administer()) else {
+        return refused(StatusCode::FORBIDDEN, "forbidden", NOT_YOURS.to_owned());
+    };
     enhancer.reset();
+    info!(target: "audit", principal = %caller.principal(), "prompt enhancement was reset");
     page(&json!({ "message": "Enhancement service reset" }))
 }
+
+const NOT_YOURS: &str = "what all callers share is reset with a credential that has the scope `admin`, or on the gateway's machine without one";
 
 fn page(value: &Value) -> Response {
     ([(CONTENT_TYPE, "application/json")], format!("{value}\n")).into_response()
 }
 
 fn bad(text: String) -> Response {
-    let body = json!({ "error": "invalid_request", "message": text });
-    let mut response =
-        (StatusCode::BAD_REQUEST, [(CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response();
-    response.extensions_mut().insert(Untold::status(StatusCode::BAD_REQUEST));
+    refused(StatusCode::BAD_REQUEST, "invalid_request", text)
+}
+
+fn refused(status: StatusCode, word: &str, text: String) -> Response {
+    let body = json!({ "error": word, "message": text });
+    let mut response = (status, [(CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response();
+    response.extensions_mut().insert(Untold::status(status));
     response
 }

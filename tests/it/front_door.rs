@@ -60,6 +60,22 @@ async fn every_way_in_asks_for_a_credential() {
 }
 
 #[tokio::test]
+async fn what_all_share_is_reset_by_those_alone_who_administer() {
+    let (_stub, entry) = plain().await;
+    let gateway = Gateway::start(&(ASKING.to_owned() + &entry + &demo("demo"))).await;
+    for (arguments, status) in [(&["user"][..], 403), (&["operator", "--scope", "admin"][..], 200)] {
+        let bearer = known(&gateway, arguments).await;
+        for path in ["/enhance/reset", "/ollama/reset"] {
+            let headers = [("authorization", bearer.as_str())];
+            let reply = wire::post(gateway.address, path, &headers, String::new()).await.whole().await;
+            assert_eq!(reply.status, status, "{path}: {}", reply.text());
+        }
+    }
+    let log = gateway.log();
+    assert!(log.contains("audit") && log.contains("key:operator"), "{log}");
+}
+
+#[tokio::test]
 async fn every_way_in_counts_for_the_callers_limit() {
     let (_stub, entry) = plain().await;
     let limits = "[limits]\nprincipal = \"1/d burst 1\"\n[auth]\nanonymous = \"never\"\n";
