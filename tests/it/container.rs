@@ -140,6 +140,25 @@ async fn a_degraded_gateway_is_healthy_unless_all_is_asked_for() {
 }
 
 #[tokio::test]
+async fn health_needs_no_credential_where_callers_do() {
+    let config = "[auth]\nanonymous = \"never\"\n".to_owned();
+    let gateway = Gateway::start(&(config.clone() + &scripted(&unique_name(), &[]))).await;
+    assert_eq!(
+        health(&["--url", &format!("http://{}", gateway.address)]).await,
+        (Some(0), "ready".to_owned())
+    );
+    let gateway =
+        Gateway::launch(&(config + "[servers.gone]\ncommand = \"no-such-program-anywhere\"\n")).await;
+    let url = format!("http://{}", gateway.address);
+    let told = eventually("it is degraded", || async {
+        let told = health(&["--url", &url, "--all"]).await;
+        (told.1 == "degraded").then_some(told.0)
+    })
+    .await;
+    assert_eq!(told, Some(1));
+}
+
+#[tokio::test]
 async fn health_takes_nobody_else_for_the_gateway_and_waits_no_longer_than_it_may() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
