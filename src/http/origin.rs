@@ -11,6 +11,7 @@ use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HOST, ORIGIN, VARY,
 };
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 
 use super::body::FrontBody;
@@ -68,12 +69,16 @@ impl OriginRules {
 
     /// Checks a request; the refusal if it must not go on.
     pub fn check(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), StatusCode> {
+        // Of two, everybody on the way could go by another (RFC 9112 §3.2).
+        if headers.get_all(HOST).iter().nth(1).is_some() {
+            return Err(StatusCode::BAD_REQUEST);
+        }
         if self.loopback && !self.host_allowed(headers, uri) {
             return Err(StatusCode::FORBIDDEN);
         }
-        match headers.get(ORIGIN) {
-            Some(origin) if !self.origin_allowed(origin) => Err(StatusCode::FORBIDDEN),
-            _ => Ok(()),
+        match headers.get_all(ORIGIN).iter().all(|origin| self.origin_allowed(origin)) {
+            true => Ok(()),
+            false => Err(StatusCode::FORBIDDEN),
         }
     }
 
@@ -111,12 +116,13 @@ impl OriginRules {
     }
 
     fn host_allowed(&self, headers: &HeaderMap, uri: &Uri) -> bool {
-        // HTTP/2 names the host in the URI.
-        let host = match headers.get(HOST) {
-            Some(host) => host.to_str().ok(),
-            None => uri.authority().map(|authority| authority.as_str()),
-        };
-        let Some(host) = host else { return false };
+        let header = headers.get(HOST).map(|host| host.to_str().unwrap_or_default());
+        // HTTP/2 names the host in the URI. Where both do, neither may be a foreign one.
+        let mut named = header.into_iter().chain(uri.authority().map(Authority::as_str)).peekable();
+        named.peek().is_some() && named.all(|host| self.is_ours(host))
+    }
+
+    fn is_ours(&self, host: &str) -> bool {
         let name = without_port(host);
         let is = |allowed: &String| allowed.eq_ignore_ascii_case(host) || allowed.eq_ignore_ascii_case(name);
         is_loopback(name) || self.allowed.load().hosts.iter().any(is)
@@ -212,6 +218,36 @@ mod tests {
         for origin in ["null", "https://evil.example.com", "http://localhost.evil.com", "file://"] {
             assert!(!check(&rules, "localhost", Some(origin)), "{origin}");
         }
+    }
+
+    #[test]
+    fn of_several_hosts_or_origins_none_is_chosen() {
+        let uri = |text: &'static str| Uri::from_static(text);
+        let of = |listen: &str, fields: &[(http::HeaderName, &'static str)], uri: &Uri| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(name, HeaderValue::from_static(value));
+            }
+            rules(listen).check(&headers, uri)
+        };
+        let (here, evil) = ((HOST, "localhost"), (HOST, "evil.example.com"));
+        for listen in ["127.0.0.1:1", "0.0.0.0:1"] {
+            for two in [[here.clone(), evil.clone()], [here.clone(), here.clone()]] {
+                assert_eq!(of(listen, &two, &uri("/mcp")), Err(StatusCode::BAD_REQUEST));
+            }
+            let (good, bad) = ((ORIGIN, "https://app.example.com"), (ORIGIN, "https://evil.example.com"));
+            let origins = [here.clone(), good, bad];
+            assert_eq!(of(listen, &origins, &uri("/mcp")), Err(StatusCode::FORBIDDEN));
+        }
+        // A request to a proxy names the host in its target, which goes before the header.
+        let named = [here];
+        assert_eq!(of("127.0.0.1:1", &named, &uri("http://localhost/mcp")), Ok(()));
+        assert_eq!(
+            of("127.0.0.1:1", &named, &uri("http://evil.example.com/mcp")),
+            Err(StatusCode::FORBIDDEN)
+        );
+        assert_eq!(of("127.0.0.1:1", &[], &uri("http://localhost/mcp")), Ok(()), "HTTP/2");
+        assert_eq!(of("127.0.0.1:1", &[], &uri("/mcp")), Err(StatusCode::FORBIDDEN));
     }
 
     #[test]
