@@ -133,6 +133,21 @@ async fn a_new_start_or_another_entry_forgets_what_the_one_before_said() {
 }
 
 #[tokio::test]
+async fn what_a_process_of_ones_own_says_is_kept_for_nobody() {
+    for isolation in ["session", "principal"] {
+        let keys = format!("isolation = {isolation:?}\n[servers.s.tools]\n");
+        let config = keeping(&[], "cache = { whoami = \"1h\" }\ncache_public = [\"*\"]");
+        let gateway = Gateway::start(&config.replace("[servers.s.tools]\n", &keys)).await;
+        for _ in 0..2 {
+            let client = Legacy::open(&gateway, "/mcp/s").await;
+            for _ in 0..2 {
+                assert_eq!(age(&client.call("whoami", json!({})).await), None, "{isolation}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_tool_that_says_so_is_kept_by_one_key_and_the_operators_pattern_goes_before() {
     let server = Backend::start("scripted-server", &[]).await;
     let config = over_http("s", &server.url)
