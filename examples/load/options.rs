@@ -109,6 +109,9 @@ pub struct Options {
     /// Starts measured by `start`.
     #[arg(long, default_value_t = 10)]
     pub starts: usize,
+    /// Whether the gateway keeps its activity log, where a section decides that; as it is configured otherwise.
+    #[arg(skip)]
+    pub keeps_log: Option<bool>,
     /// Print one JSON object a line instead of tables.
     #[arg(long)]
     pub json: bool,
@@ -146,6 +149,8 @@ pub enum Section {
     Inflight,
     /// Time to listen and to the first complete list.
     Start,
+    /// What the activity log costs: a gateway that keeps it against one that does not, turn by turn.
+    Log,
 }
 
 /// The two wire eras.

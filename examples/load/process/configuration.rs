@@ -67,7 +67,9 @@ pub fn configuration(
         ("max_idle_connections", in_flight.to_string()),
     ];
     let service = table(&format!("services.{SERVICE}"), service, &[]);
-    Ok(format!("{gateway}\n{stdio}\n{http}\n{service}\n{further}\n"))
+    let log = options.keeps_log.map(|kept| table("activity", vec![("enabled", kept.to_string())], &[]));
+    let log = log.unwrap_or_default();
+    Ok(format!("{gateway}\n{stdio}\n{http}\n{service}\n{log}\n{further}\n"))
 }
 
 /// A TOML table in which the lines of the command line replace those with the same key.

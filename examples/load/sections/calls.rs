@@ -53,7 +53,7 @@ pub async fn cells(
 }
 
 /// One subject's rounds at one number of connections.
-struct Series<'a> {
+pub struct Series<'a> {
     subject: &'a Subject,
     lanes: Vec<Lane>,
     requests: usize,
@@ -67,7 +67,8 @@ struct Series<'a> {
 }
 
 impl<'a> Series<'a> {
-    async fn open(subject: &'a Subject, options: &Options, connections: usize) -> crate::Result<Self> {
+    /// Opens its lanes and warms them up.
+    pub async fn open(subject: &'a Subject, options: &Options, connections: usize) -> crate::Result<Self> {
         if let Some(pid) = subject.pid {
             reset_peak(pid);
         }
@@ -90,7 +91,7 @@ impl<'a> Series<'a> {
     }
 
     /// One round; its rate.
-    async fn round(&mut self, options: &Options) -> f64 {
+    pub async fn round(&mut self, options: &Options) -> f64 {
         let time = Duration::from_secs_f64(options.effort().1);
         let own = self.subject.own();
         let cpu = || [Cpu::of(&own), Cpu::of(&self.subject.backends), Cpu::of_main_thread()];
@@ -118,11 +119,39 @@ impl<'a> Series<'a> {
         self.ratios.push(rate / direct_rate.max(f64::MIN_POSITIVE));
     }
 
-    fn p50(&self) -> f64 {
+    /// The name of what is called.
+    pub fn name(&self) -> &str {
+        &self.subject.name
+    }
+
+    /// The rates of its rounds.
+    pub fn rates(&self) -> &[f64] {
+        &self.rates
+    }
+
+    /// The 99th percentiles of its rounds, in milliseconds.
+    pub fn p99s(&self) -> &[f64] {
+        &self.latencies[2]
+    }
+
+    /// Its figures as shares of another's, round by round.
+    pub fn shares_of(&self, other: &Self, figures: impl Fn(&Self) -> &[f64]) -> Vec<f64> {
+        let pairs = figures(self).iter().zip(figures(other));
+        pairs.map(|(own, other)| own / other.max(f64::MIN_POSITIVE)).collect()
+    }
+
+    /// The median latency in milliseconds.
+    pub fn p50(&self) -> f64 {
         median(&self.latencies[0])
     }
 
-    fn cell(self, section: &'static str, connections: usize, base_p50: f64) -> crate::Result<(Cell, Faults)> {
+    /// Its figures; `base_p50` is the median latency that it is compared with.
+    pub fn cell(
+        self,
+        section: &'static str,
+        connections: usize,
+        base_p50: f64,
+    ) -> crate::Result<(Cell, Faults)> {
         let loaded = self.subject.pid.map(memory).transpose()?;
         let [p50_ms, p95_ms, p99_ms] = [0, 1, 2].map(|which: usize| median(&self.latencies[which]));
         let cell = Cell {

@@ -3,6 +3,7 @@
 mod calls;
 mod inflight;
 mod latency;
+mod log;
 mod sessions;
 mod stage;
 mod start;
@@ -40,6 +41,9 @@ async fn measure(options: &Options) -> crate::Result<bool> {
                 latency::measure(&mut stage, options, &mut report).await?;
             }
             stage.clear().await?;
+        }
+        if options.wants(Section::Log) && options.wants_gateway() {
+            log::measure(options, era, &mut report).await?;
         }
         // Each of these has a gateway to itself: memory of an earlier one would hide what it costs.
         if options.wants(Section::Streams) {

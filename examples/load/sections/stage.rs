@@ -110,6 +110,11 @@ impl Stage {
         Ok(Self { direct, subjects, gateway, _backend: backend })
     }
 
+    /// The subjects behind the gateway.
+    pub fn gateway_subjects(&self) -> impl Iterator<Item = &Subject> {
+        self.subjects.iter().filter(|subject| subject.process == "gateway")
+    }
+
     /// The subjects whose memory can be read, one a process.
     pub fn weighable(&self) -> impl Iterator<Item = (&Subject, u32)> {
         let mut seen = Vec::new();
