@@ -10,7 +10,7 @@
 use sqlx::{Row as _, SqliteConnection};
 
 use super::digest::{Digest, Field, digest_of, sha256};
-use super::insert::{Insert, Pace, bind};
+use super::insert::{Insert, bind};
 
 /// What a link is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,7 +170,7 @@ pub(super) async fn erased(
         return Ok(());
     }
     TOMBSTONES
-        .run(conn, rows, Pace::AtOnce, |(id, digest), arguments| {
+        .run(conn, rows, |(id, digest), arguments| {
             bind(arguments, *id)?;
             bind(arguments, digest.to_vec())
         })

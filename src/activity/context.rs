@@ -11,7 +11,7 @@ use sqlx::{Row as _, SqliteConnection};
 
 use super::digest::{Digest, Field, digest_of};
 use super::entry::{Client, unpack};
-use super::insert::{Insert, Pace, bind};
+use super::insert::{Insert, bind};
 use crate::protocol::ClientInfo;
 
 /// A context that is on file, or is about to be.
@@ -86,9 +86,7 @@ impl Contexts {
             before = packed;
             numbered.push(known);
         }
-        INSERT
-            .run(conn, &new, Pace::AtOnce, |(number, columns), arguments| write(*number, columns, arguments))
-            .await?;
+        INSERT.run(conn, &new, |(number, columns), arguments| write(*number, columns, arguments)).await?;
         Ok(numbered)
     }
 

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments as _, AssertSqlSafe, Encode, Sqlite, SqliteConnection, Type};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 /// Rows in one statement, the most first. One statement costs some 50 µs on its way to SQLite's thread and back, whatever
 /// it holds, and 500 rows a millisecond; their parameters stay below SQLite's limit of 32,766.
 const CHUNKS: [usize; 4] = [500, 100, 10, 1];
-/// Rows of a full statement.
+/// Rows of a full statement, and so as many as are written at a time.
 pub(super) const LONGEST: usize = CHUNKS[0];
 /// How much longer than its work the writer rests after a full statement, so that calls find four fifths of a processor
 /// between two of them also where there are few processors.
@@ -21,7 +21,7 @@ const LONGEST_REST: Duration = Duration::from_millis(5);
 /// How fast a batch is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// With rests between full statements: calls under way are worth more than rows that could wait a little.
+    /// With rests after each full statement: calls under way are worth more than rows that could wait a little.
     Steady,
     /// As fast as possible: somebody waits for it, or the queue fills.
     AtOnce,
@@ -65,12 +65,10 @@ impl Insert {
         &self,
         conn: &mut SqliteConnection,
         mut rows: &[T],
-        pace: Pace,
         write: impl Fn(&T, &mut SqliteArguments) -> sqlx::Result<()>,
     ) -> sqlx::Result<()> {
         for (length, statement) in CHUNKS.iter().zip(&self.statements) {
             while let Some((chunk, rest)) = rows.split_at_checked(*length) {
-                let began = Instant::now();
                 let sql = statement.get_or_init(|| self.statement(*length));
                 let mut arguments = SqliteArguments::default();
                 arguments.reserve(length * self.row.matches('?').count(), 0);
@@ -79,9 +77,6 @@ impl Insert {
                 }
                 sqlx::query_with(AssertSqlSafe(Arc::clone(sql)), arguments).execute(&mut *conn).await?;
                 rows = rest;
-                if *length == LONGEST && !rows.is_empty() {
-                    pace.rest(began.elapsed()).await;
-                }
             }
         }
         Ok(())

@@ -9,8 +9,7 @@ use sqlx::{Connection as _, SqliteConnection};
 use tokio::time::Instant;
 
 use super::chain;
-use super::context::{Contexts, Known};
-use super::digest::Digest;
+use super::context::Contexts;
 use super::entry::Row;
 use super::insert::{Insert, LONGEST, Pace, bind};
 use super::payload::Part;
@@ -44,7 +43,7 @@ pub(super) struct Manner<'a> {
 /// A row with what the file adds to it.
 struct Numbered<'r> {
     id: i64,
-    context: Known,
+    context: i64,
     row: &'r Row,
     /// The messages that are kept.
     payload: Option<(String, String)>,
@@ -56,6 +55,9 @@ struct Tally {
     last: i64,
     times: Times,
 }
+
+/// By context and slot.
+type Tallies = BTreeMap<(i64, i64), Tally>;
 
 /// Writes a batch, all of it or nothing.
 ///
@@ -77,42 +79,35 @@ pub(super) async fn commit(
     let head = chain::head(&mut transaction).await?;
     // No id is given twice: what a link says of one that has been erased must never be true of another.
     let mut id = newest.unwrap_or(0).max(head.as_ref().map_or(0, |head| head.last));
-    let known = contexts.number(&mut transaction, rows.iter().map(|row| row.context())).await?;
-    let mut tallies: BTreeMap<(i64, i64), Tally> = BTreeMap::new();
-    let mut numbered = Vec::with_capacity(rows.len());
-    for (row, context) in rows.iter().zip(known) {
-        id = row.ended.max(id + 1);
-        let text = |part: &Part| redactor.redact(&part.text, part.cut);
-        let payload = row.payload.as_ref().map(|payload| (text(&payload.request), text(&payload.reply)));
-        numbered.push(Numbered { id, context, row, payload });
-        let tally = tallies.entry((context.number, slot(id))).or_insert(Tally {
-            first: id,
-            last: id,
-            times: Times::default(),
-        });
-        tally.last = id;
-        tally.times.add(row.total);
+    let mut tallies = Tallies::new();
+    let (mut sealed, mut room) = (Vec::new(), Vec::new());
+    let mut chunks = rows.chunks(LONGEST).peekable();
+    while let Some(chunk) = chunks.next() {
+        let began = Instant::now();
+        let known = contexts.number(&mut transaction, chunk.iter().map(|row| row.context())).await?;
+        let mut numbered = Vec::with_capacity(chunk.len());
+        for (row, context) in chunk.iter().zip(known) {
+            id = row.ended.max(id + 1);
+            tally(&mut tallies, id, context.number, row.total);
+            let text = |part: &Part| redactor.redact(&part.text, part.cut);
+            let payload = row.payload.as_ref().map(|kept| (text(&kept.request), text(&kept.reply)));
+            if chain {
+                let payload = payload.as_ref().map(|(request, reply)| (&**request, &**reply));
+                sealed.push((id, sealed::digest_of_row(&mut room, id, &context.digest, row, payload)));
+            }
+            numbered.push(Numbered { id, context: context.number, row, payload });
+        }
+        write(&mut transaction, &numbered).await?;
+        if chunks.peek().is_some() {
+            pace.rest(began.elapsed()).await;
+        }
     }
-    let (plain, others): (Vec<_>, Vec<_>) = numbered.iter().partition(|numbered| numbered.row.is_plain());
-    for (statement, rows) in [(&PLAIN_CALLS, plain), (&CALLS, others)] {
-        statement.run(&mut transaction, &rows, pace, |numbered, arguments| call(numbered, arguments)).await?;
-    }
-    let payloads: Vec<_> = numbered.iter().filter(|numbered| numbered.payload.is_some()).collect();
-    PAYLOADS
-        .run(&mut transaction, &payloads, pace, |numbered, arguments| {
-            bind(arguments, numbered.id)?;
-            bind(arguments, numbered.payload.as_ref().map(|(request, _)| request.clone()))?;
-            bind(arguments, numbered.payload.as_ref().map(|(_, reply)| reply.clone()))
-        })
-        .await?;
     if chain {
-        let sealed = digests(&numbered, pace).await;
-        let now = utc::micros(SystemTime::now());
-        chain::seal(&mut transaction, head, newest, &sealed, now).await?;
+        chain::seal(&mut transaction, head, newest, &sealed, utc::micros(SystemTime::now())).await?;
     }
     let tallies: Vec<_> = tallies.into_iter().collect();
     TALLIES
-        .run(&mut transaction, &tallies, pace, |((context, slot), tally), arguments| {
+        .run(&mut transaction, &tallies, |((context, slot), tally), arguments| {
             [*context, *slot, tally.first, tally.last, tally.times.count().cast_signed()]
                 .into_iter()
                 .try_for_each(|number| bind(arguments, number))?;
@@ -124,27 +119,37 @@ pub(super) async fn commit(
     Ok(())
 }
 
-/// The digests of rows, a chunk at a time: the rests are as those between statements.
-async fn digests(rows: &[Numbered<'_>], pace: Pace) -> Vec<(i64, Digest)> {
-    let mut room = Vec::new();
-    let mut digests = Vec::with_capacity(rows.len());
-    for chunk in rows.chunks(LONGEST) {
-        let began = Instant::now();
-        digests.extend(chunk.iter().map(|Numbered { id, context, row, payload }| {
-            let payload = payload.as_ref().map(|(request, reply)| (request.as_str(), reply.as_str()));
-            (*id, sealed::digest_of_row(&mut room, *id, &context.digest, row, payload))
-        }));
-        if digests.len() < rows.len() {
-            pace.rest(began.elapsed()).await;
-        }
-    }
-    digests
+/// Counts a call in its slot.
+fn tally(tallies: &mut Tallies, id: i64, context: i64, took: i64) {
+    let tally =
+        tallies.entry((context, slot(id))).or_insert(Tally { first: id, last: id, times: Times::default() });
+    tally.last = id;
+    tally.times.add(took);
+}
+
+/// Writes some rows of a batch.
+async fn write(conn: &mut SqliteConnection, rows: &[Numbered<'_>]) -> sqlx::Result<()> {
+    let (plain, others): (Vec<_>, Vec<_>) = rows.iter().partition(|numbered| numbered.row.is_plain());
+    PLAIN_CALLS.run(conn, &plain, |numbered, arguments| call(numbered, arguments)).await?;
+    CALLS.run(conn, &others, |numbered, arguments| call(numbered, arguments)).await?;
+    let kept = |numbered: &Numbered<'_>| {
+        let (request, reply) = numbered.payload.as_ref()?;
+        Some((numbered.id, request.clone(), reply.clone()))
+    };
+    let payloads: Vec<(i64, String, String)> = rows.iter().filter_map(kept).collect();
+    PAYLOADS
+        .run(conn, &payloads, |(id, request, reply), arguments| {
+            bind(arguments, *id)?;
+            bind(arguments, request.clone())?;
+            bind(arguments, reply.clone())
+        })
+        .await
 }
 
 fn call(numbered: &Numbered<'_>, arguments: &mut SqliteArguments) -> sqlx::Result<()> {
     let row = numbered.row;
     bind(arguments, numbered.id)?;
-    bind(arguments, numbered.context.number)?;
+    bind(arguments, numbered.context)?;
     bind(arguments, row.arrived())?;
     bind(arguments, row.session.map(u64::cast_signed))?;
     // Most ids are numbers, which cost no allocation; what would not come back as it was stays text.
