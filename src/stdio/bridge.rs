@@ -81,16 +81,20 @@ pub async fn run(
     });
     let mut lines = Lines::new(input, options.max_line);
     let hurried = loop {
-        tokio::select! {
+        let incoming = tokio::select! {
             biased;
             () = stop.cancelled() => break true,
             // Nobody reads what we would say.
             _ = &mut writer => break true,
-            line = lines.next() => match line {
-                Some(Incoming::Line(line)) => bridge.take(line).await,
-                Some(Incoming::TooLong) => bridge.too_long(options.max_line).await,
-                None => break false,
-            },
+            incoming = lines.next() => incoming,
+        };
+        let Some(incoming) = incoming else { break false };
+        // A client that does not read keeps us from reading more, and from nothing else.
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break true,
+            _ = &mut writer => break true,
+            () = bridge.hear(incoming, options.max_line) => {}
         }
     };
     bridge.closing.cancel();
@@ -112,6 +116,13 @@ pub async fn run(
 }
 
 impl Bridge {
+    async fn hear(self: &Arc<Self>, incoming: Incoming, max_line: usize) {
+        match incoming {
+            Incoming::Line(line) => self.take(line).await,
+            Incoming::TooLong => self.too_long(max_line).await,
+        }
+    }
+
     /// Takes one line of the client.
     async fn take(self: &Arc<Self>, line: Bytes) {
         let message = match Message::parse(line.clone()) {
@@ -284,4 +295,29 @@ fn unreadable(error: MessageError) -> Bytes {
         MessageError::Invalid { reason, id } => (id, Error::new(ErrorKind::InvalidRequest, reason)),
     };
     write::error(id.as_ref(), &error, Era::Legacy)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_read_does_not_hold_the_end_up() {
+        let url = "/mcp".parse().unwrap();
+        let gateway = Gateway::new(url, HeaderMap::new(), |_| Box::pin(std::future::pending()));
+        let options = Options { gateway, max_line: 1 << 10, grace: Duration::from_secs(10) };
+        let (mut client, input) = tokio::io::duplex(1 << 20);
+        let (output, _unread) = tokio::io::duplex(64);
+        client.write_all("no message\n".repeat(2_000).as_bytes()).await.unwrap();
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(run(options, input, output, stop.clone()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(!running.is_finished());
+        stop.cancel();
+        let ended = tokio::time::timeout(3 * LAST_WORDS, running).await;
+        ended.expect("it does not end").expect("it has panicked");
+    }
 }
