@@ -10,9 +10,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::catalog::CatalogHandle;
-use crate::guard::Caller;
+use crate::config::{Hints, ItemKind};
+use crate::guard::{Access, Caller};
 use crate::protocol::skim::quote;
 use crate::supervisor::{Fleet, Services};
+
+use super::who::Who;
 
 /// Renders the metrics, in Prometheus' text format.
 pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
@@ -50,29 +53,42 @@ pub fn nothing() -> (StatusCode, &'static str) {
 
 /// 200 as soon as the gateway serves: a server that is down makes it degraded, not unready.
 ///
-/// Who has not been let in hears the word alone: names and errors of servers are nobody else's business.
-async fn ready(State(pages): State<Pages>, caller: Option<Extension<Caller>>) -> Response {
+/// Who has not been let in hears the word alone: names and errors of servers are nobody else's business. So are those of
+/// servers of which a caller may use nothing, unless it administers them.
+async fn ready(
+    State(pages): State<Pages>,
+    caller: Option<Extension<Caller>>,
+    who: Option<Extension<Who>>,
+) -> Response {
     // Whoever reads "ready" may call what is ready.
     pages.catalog.settled().await;
+    let administers = caller.as_ref().is_some_and(|Extension(caller)| caller.may_administer());
+    let access = who.map(|Extension(who)| who.access);
+    let sees = |may_use: fn(&Access, &str) -> bool, name: &str| {
+        administers || access.as_ref().is_some_and(|access| may_use(access, name))
+    };
+    let mut well = true;
     let mut degraded = Vec::new();
-    let mut servers = Vec::new();
-    let mut services = Vec::new();
-    let mut tell = |name: &str, state: &str, trouble: Option<String>| {
+    let mut tell = |name: &str, state: &str, trouble: Option<String>, seen: bool| {
+        well &= trouble.is_none();
         let name = quote(name);
-        if let Some(reason) = trouble {
+        if let Some(reason) = trouble.filter(|_| seen) {
             degraded.push(format!("{name}:{}", quote(&format!("{state}: {reason}"))));
         }
-        format!("{name}:{}", quote(state))
+        seen.then(|| format!("{name}:{}", quote(state)))
     };
+    let mut servers = Vec::new();
     for server in pages.fleet.servers().iter() {
-        let state = server.status().borrow().state.as_str();
-        servers.push(tell(server.name().as_str(), state, server.trouble()));
+        let (name, state) = (server.name().as_str(), server.status().borrow().state.as_str());
+        servers.extend(tell(name, state, server.trouble(), sees(Access::touches, name)));
     }
+    let may_use = |access: &Access, name: &str| access.allows(ItemKind::Service, name, "", Hints::UNKNOWN);
+    let mut services = Vec::new();
     for service in pages.services.all() {
-        let state = service.status().borrow().state.as_str();
-        services.push(tell(service.name().as_str(), state, service.trouble()));
+        let (name, state) = (service.name().as_str(), service.status().borrow().state.as_str());
+        services.extend(tell(name, state, service.trouble(), sees(may_use, name)));
     }
-    let word = if degraded.is_empty() { "ready" } else { "degraded" };
+    let word = if well { "ready" } else { "degraded" };
     if caller.is_none() {
         return ([(CONTENT_TYPE, "application/json")], format!("{{\"status\":\"{word}\"}}\n"))
             .into_response();

@@ -63,6 +63,27 @@ impl<'g> Client<'g> {
 }
 
 #[tokio::test]
+async fn readiness_names_nobody_whom_a_caller_may_not_use() {
+    let rules =
+        "[policy]\ndefault = \"deny\"\n[policy.rules.ci]\nprincipals = [\"key:ci\"]\nallow = [\"a/*\"]\n";
+    let broken =
+        "[servers.b]\ncommand = \"no-such-program-anywhere\"\n[services.c]\nurl = \"http://127.0.0.1:9\"\n";
+    let gateway = Gateway::launch(&(SETTING.to_owned() + rules + &demo("a") + broken)).await;
+    let operator = Client::new(&gateway, "/mcp", &["operator", "--scope", "admin"]).await;
+    let ci = Client::new(&gateway, "/mcp", &["ci"]).await;
+    let told = async |client: &Client<'_>| {
+        let told = gateway.get("/readyz", &[("authorization", &client.bearer)]).await.json();
+        let names =
+            |field: &str| told[field].as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+        (told["status"].as_str().unwrap().to_owned(), names("servers"), names("services"), names("degraded"))
+    };
+    eventually("it is found to be down", || async { (told(&operator).await.3 == "b").then_some(()) }).await;
+    let degraded = "degraded".to_owned();
+    assert_eq!(told(&operator).await, (degraded.clone(), "a b".into(), "c".into(), "b".into()));
+    assert_eq!(told(&ci).await, (degraded, "a".into(), String::new(), String::new()));
+}
+
+#[tokio::test]
 async fn each_principal_sees_and_uses_what_its_rules_allow_and_nothing_else() {
     let rules = "[policy.rules.ci]\nprincipals = [\"key:ci\"]\nallow = [\"a/*\", \"b/echo\"]\ndeny = [\"*/add\"]\n\
                  [policy.rules.readers]\nscopes = [\"read\"]\nallow = [\"tool:*/*[readOnlyHint]\"]\n";
