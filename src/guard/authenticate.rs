@@ -44,6 +44,12 @@ struct Inner {
     /// Counts the times when a credential has ceased to be good.
     ended: watch::Sender<u64>,
     stop: CancellationToken,
+    anonymous: ArcSwap<Unknown>,
+}
+
+/// Those who show no credential.
+struct Unknown {
+    /// Somebody who is certain to be on this machine.
     local: Caller,
     stranger: Caller,
 }
@@ -145,7 +151,7 @@ impl Guard {
         // What was not read in time, or went wrong, is tried again at once by the task.
         let read = tokio::time::timeout(FIRST_READ, keys.renew(&store, None)).await;
         tokio::spawn(Arc::clone(&keys).follow(store, read.ok().and_then(Result::ok), stop.clone()));
-        let (local, stranger) = (Caller::anonymous(true), Caller::anonymous(false));
+        let unknown = Unknown { local: Caller::anonymous(true), stranger: Caller::anonymous(false) };
         let fetch = options.fetch;
         let issuers = renew_issuers(&options.auth, &[], fetch, &stop);
         Guard(Arc::new(Inner {
@@ -155,8 +161,7 @@ impl Guard {
             fetch,
             ended,
             stop,
-            local,
-            stranger,
+            anonymous: ArcSwap::from_pointee(unknown),
         }))
     }
 
@@ -182,14 +187,36 @@ impl Guard {
         let issuers = renew_issuers(&auth, &before, self.0.fetch, &self.0.stop);
         let gone: Vec<_> =
             before.iter().filter(|old| !issuers.iter().any(|new| Arc::ptr_eq(old, new))).cloned().collect();
-        self.0.auth.store(Arc::new(auth));
+        let anonymous = auth.anonymous;
+        let known_before = self.0.auth.swap(Arc::new(auth)).anonymous;
         self.0.issuers.store(Arc::new(issuers));
         for issuer in &gone {
             issuer.retire();
         }
-        if !gone.is_empty() {
+        if self.shut_out(known_before, anonymous) || !gone.is_empty() {
             self.0.ended.send_modify(|count| *count += 1);
         }
+    }
+
+    /// Ends what those have opened who showed no credential and are not let in without one any more. Answers whether
+    /// there are such.
+    fn shut_out(&self, before: Anonymous, now: Anonymous) -> bool {
+        let local = now == Anonymous::Never && before != Anonymous::Never;
+        let strangers = now != Anonymous::Always && before == Anonymous::Always;
+        if local || strangers {
+            let known = self.0.anonymous.load_full();
+            // Whoever comes once they are let in again is not of those who were sent away.
+            let next = |ends: bool, known: &Caller, local: bool| match ends {
+                true => Caller::anonymous(local),
+                false => known.clone(),
+            };
+            self.0.anonymous.store(Arc::new(Unknown {
+                local: next(local, &known.local, true),
+                stranger: next(strangers, &known.stranger, false),
+            }));
+            let _ = (local && known.local.end(), strangers && known.stranger.end());
+        }
+        local || strangers
     }
 
     /// Where tokens come from that are taken here.
@@ -202,14 +229,15 @@ impl Guard {
         self.0.auth.load().required_scopes.clone()
     }
 
-    /// Whether somebody who was let in by a credential would be let in still.
+    /// Whether somebody who was let in would be let in still.
     pub fn is_in_force(&self, principal: &Principal) -> bool {
         let name = principal.as_str();
         match name.split_once(':') {
             Some(_) if name.starts_with(KEY_PRINCIPAL) => {
                 self.0.keys.is_in_force(principal, SystemTime::now())
             }
-            Some((LOCAL, _)) | None => true,
+            Some((LOCAL, _)) => true,
+            None => self.0.auth.load().anonymous != Anonymous::Never,
             // Tokens end by themselves, and their principal comes back with the next one.
             Some((issuer, _)) => self.0.issuers.load().iter().any(|known| known.config().name == issuer),
         }
@@ -251,8 +279,8 @@ impl Guard {
     fn anonymous(&self, peer: Peer) -> Result<Caller, Refusal> {
         let local = peer.address.to_canonical().is_loopback() && !peer.relayed;
         match self.0.auth.load().anonymous {
-            Anonymous::Loopback | Anonymous::Always if local => Ok(self.0.local.clone()),
-            Anonymous::Always => Ok(self.0.stranger.clone()),
+            Anonymous::Loopback | Anonymous::Always if local => Ok(self.0.anonymous.load().local.clone()),
+            Anonymous::Always => Ok(self.0.anonymous.load().stranger.clone()),
             Anonymous::Never | Anonymous::Loopback => Err(Refusal::Missing),
         }
     }

@@ -19,7 +19,7 @@ struct Inner {
     principal: Principal,
     scopes: Vec<String>,
     origin: Origin,
-    /// Fires when the credential is no longer good.
+    /// Fires when the credential is no longer good, or nobody is let in without one any more.
     ended: Option<CancellationToken>,
     /// When it ceases to be, if it says so itself.
     ends_at: Option<SystemTime>,
@@ -43,7 +43,7 @@ impl Caller {
             principal: Principal::anonymous(),
             scopes: Vec::new(),
             origin,
-            ended: None,
+            ended: Some(CancellationToken::new()),
             ends_at: None,
         }))
     }
@@ -76,7 +76,7 @@ impl Caller {
         Caller(Arc::new(Inner { principal, scopes, origin: Origin::Elsewhere, ended, ends_at }))
     }
 
-    /// Comes when the credential is no longer good; what it has opened ends then. None for who has shown none.
+    /// Comes when the caller is not let in any more; what it has opened ends then. None for who has started this process.
     pub fn ended(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
         let (ended, ends_at) = (self.0.ended.clone()?, self.0.ends_at);
         Some(async move {

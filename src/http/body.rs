@@ -74,12 +74,9 @@ impl FrontBody {
         FrontBody::Whole(Some(bytes.into()))
     }
 
-    /// The same, broken off when `ended` comes. What is at hand in one piece goes out as it is.
+    /// The same, broken off when `ended` comes.
     pub fn until(self, ended: impl Future<Output = ()> + Send + 'static) -> FrontBody {
-        match self {
-            FrontBody::Whole(_) => self,
-            body => FrontBody::Until { body: Box::new(body), ended: Box::pin(ended) },
-        }
+        FrontBody::Until { body: Box::new(self), ended: Box::pin(ended) }
     }
 
     /// Nothing.

@@ -109,6 +109,10 @@ async fn answer(front: &Arc<Front>, way: Way, request: Request<Incoming>, noted:
         Ok(caller) => {
             let mut response = admitted(front, &caller, request).await;
             noted.tell(front.router.activity(), Some(caller.principal()), &mut response);
+            // What is at hand in one piece goes out as it is.
+            if matches!(response.body(), FrontBody::Whole(_)) {
+                return response;
+            }
             match caller.ended() {
                 Some(ended) => response.map(|body| body.until(ended)),
                 None => response,

@@ -4,7 +4,9 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::keys::{key_command, new_key};
-use crate::support::{Gateway, Legacy, Modern, Pipe, Reply, Stub, demo, eventually, service, wire};
+use crate::support::{
+    Gateway, Legacy, Modern, Pipe, Reply, Stub, demo, eventually, service, text_of, wire, within,
+};
 
 const ASKING: &str = "[limits]\nfailed_logins = \"none\"\n[auth]\nanonymous = \"never\"\n";
 
@@ -73,6 +75,35 @@ async fn what_all_share_is_reset_by_those_alone_who_administer() {
     }
     let log = gateway.log();
     assert!(log.contains("audit") && log.contains("key:operator"), "{log}");
+}
+
+#[tokio::test]
+async fn what_was_open_to_anybody_ends_when_nobody_is_let_in_without_a_credential() {
+    let gateway = Gateway::start(&demo("demo")).await;
+    let client = Legacy::open(&gateway, "/mcp").await;
+    let mut stream = client.stream().await;
+    let reload = |config: &str| {
+        std::fs::write(gateway.folder().join("gateway.toml"), config.to_owned() + &demo("demo")).unwrap();
+        gateway.signal(Signal::HUP);
+    };
+    reload(ASKING);
+    within("the stream ends", async { while stream.message().await.is_some() {} }).await;
+    let bearer = known(&gateway, &["watcher"]).await;
+    eventually("the session ends", || async {
+        let metrics = gateway.get("/metrics", &[("authorization", &bearer)]).await;
+        metrics.text().contains("\ntrunkline_sessions 0\n").then_some(())
+    })
+    .await;
+    // Who is let in again begins anew, and what is opened then stays open.
+    reload("");
+    eventually("the session is gone", || async {
+        let reply = client.request("tools/list", json!({})).await;
+        (reply.status == 404).then_some(())
+    })
+    .await;
+    let client = Legacy::open(&gateway, "/mcp").await;
+    let _stream = client.stream().await;
+    assert_eq!(text_of(&client.call("demo__echo", json!({ "message": "x" })).await), "x");
 }
 
 #[tokio::test]
