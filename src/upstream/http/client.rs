@@ -1,6 +1,9 @@
 //! The pooled HTTP client of one server or service.
 
+use std::future::Future;
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +16,7 @@ use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tower_service::Service;
 
 use super::bounded::{Bounded, Places};
 use super::resolve::Resolver;
@@ -27,7 +31,8 @@ const POOL_IDLE: Duration = Duration::from_secs(55);
 pub struct ClientOptions {
     /// Whether the server's URL is `https`.
     pub https: bool,
-    /// How long a TCP connection may take to come up, and the wait for a place before it.
+    /// How long a TCP connection may take to come up; and so may the wait for a place before it, and the handshakes
+    /// with a proxy and of TLS after it.
     pub connect_timeout: Duration,
     /// PEM certificates of the authorities to trust instead of the platform's.
     pub ca_file: Option<PathBuf>,
@@ -70,8 +75,8 @@ pub enum ClientError {
 pub struct HttpClient<B = Full<Bytes>>(Route<B>);
 
 enum Route<B> {
-    Direct(Client<HttpsConnector<Bounded>, B>),
-    Proxied(Client<HttpsConnector<Tunnel<Bounded>>, B>),
+    Direct(Client<Timed<HttpsConnector<Bounded>>, B>),
+    Proxied(Client<Timed<HttpsConnector<Tunnel<Bounded>>>, B>),
 }
 
 impl<B> HttpClient<B>
@@ -108,12 +113,56 @@ where
     }
 }
 
-fn with_tls<C>(options: &ClientOptions, connector: C) -> Result<HttpsConnector<C>, ClientError> {
+fn with_tls<C>(options: &ClientOptions, connector: C) -> Result<Timed<HttpsConnector<C>>, ClientError> {
     let tls = HttpsConnectorBuilder::new().with_tls_config(tls_config(options)?).https_or_http();
-    Ok(match options.http2 {
+    let inner = match options.http2 {
         true => tls.enable_all_versions().wrap_connector(connector),
         false => tls.enable_http1().wrap_connector(connector),
-    })
+    };
+    Ok(Timed { inner, limit: options.connect_timeout.saturating_mul(STEPS) })
+}
+
+/// Steps to a connection, each of which may take as long as `connect_timeout` says: a place, TCP, the handshakes.
+const STEPS: u32 = 3;
+
+/// Gives up connections that do not come up. The pool goes on with one in the background when a request has found another
+/// meanwhile, and nobody else would ever end that.
+#[derive(Clone, Debug)]
+struct Timed<C> {
+    inner: C,
+    limit: Duration,
+}
+
+/// A handshake, with a proxy or of TLS, did not come to its end.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection was not ready within {0:?} (three times connect_timeout)")]
+struct Slow(Duration);
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl<C> Service<Uri> for Timed<C>
+where
+    C: Service<Uri, Error = BoxError>,
+    C::Response: Send,
+    C::Future: Send + 'static,
+{
+    type Response = C::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, to: Uri) -> Self::Future {
+        let (connecting, limit) = (self.inner.call(to), self.limit);
+        Box::pin(async move {
+            match tokio::time::timeout(limit, connecting).await {
+                Ok(connected) => connected,
+                Err(_) => Err(Slow(limit).into()),
+            }
+        })
+    }
 }
 
 impl<B> Clone for HttpClient<B> {
@@ -134,6 +183,23 @@ impl<B> std::fmt::Debug for HttpClient<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_handshake_that_is_never_finished_is_given_up() {
+        // The system takes connections for it; nobody ever says a word.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}/", listener.local_addr().unwrap());
+        let options = ClientOptions {
+            https: true,
+            trust_anybody: true,
+            connect_timeout: Duration::from_millis(100),
+            ..ClientOptions::default()
+        };
+        let client = HttpClient::<Full<Bytes>>::new(&options).unwrap();
+        let asked = client.request(Request::get(url).body(Full::default()).unwrap());
+        let waited = tokio::time::timeout(Duration::from_secs(20), asked).await.expect("it waits for ever");
+        assert!(waited.unwrap_err().is_connect());
+    }
 
     #[test]
     fn a_ca_file_without_certificates_is_refused_by_name() {
