@@ -26,4 +26,5 @@ pub mod stdio;
 pub mod store;
 pub mod supervisor;
 pub mod telemetry;
+pub mod traces;
 pub mod upstream;

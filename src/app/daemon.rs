@@ -28,6 +28,7 @@ use crate::session::{Hub, Keep, SessionOptions, Sessions};
 use crate::store::{self, Store};
 use crate::supervisor::{Fleet, FleetOptions, Services, ServicesOptions, Surroundings};
 use crate::telemetry::{self, Format, LogFilter, LogGuard, LogOptions, MetricsHandle, Recorder};
+use crate::traces::Traces;
 
 use super::admin::{self, Opened};
 use super::banner::banner;
@@ -159,6 +160,7 @@ async fn daemon(given: Given, face: &Face, say: impl Fn(&str)) -> Result<(), Fai
     let (shown, settings) = watch::channel(loaded.settings.clone());
     let (given, kept) = ((address, settings), (&store, &activity));
     let (front, opened) = build_front(&config, given, upstreams, kept, trust, (metrics, log), &stop);
+    front.router.traces().replace(config.traces.as_ref());
     let mut recall = tokio::spawn(recall_revocations(front.sessions.clone(), store.clone()));
     // A deleted session must not be let in because its deletion has not been read yet; a store that does not answer
     // goes on being asked while we serve.
@@ -207,6 +209,7 @@ async fn daemon(given: Given, face: &Face, say: impl Fn(&str)) -> Result<(), Fai
     // A second signal does not wait for anybody's grace; the keepers see to it that no child is left.
     services.shutdown().await;
     let _ = stop.insisted.run_until_cancelled(fleet.shutdown()).await;
+    let _ = stop.insisted.run_until_cancelled(front.router.traces().shutdown()).await;
     if let Err(error) = store.shutdown().await {
         warn!(%error, "the store could not be closed in good order");
     }
@@ -277,6 +280,7 @@ fn build_front(
             enhancer: enhancer.clone(),
             key,
             activity: activity.clone(),
+            traces: Traces::off(),
             tools: config.metrics.tools,
         },
     );

@@ -59,6 +59,7 @@ impl Live {
         if let Err(error) = self.log.set(&gateway.log.filter) {
             warn!("{error}");
         }
+        front.router.traces().replace(config.traces.as_ref());
         self.agenthub.set(config.compat.agenthub);
         // Before anybody is shown a new secret.
         front.router.activity().replace(activity_terms(config));

@@ -57,6 +57,7 @@ async fn answers(router: Router) -> bool {
         headers: None,
         wishes: None,
         trace: None,
+        span: None,
     };
     router.answers(&request).await
 }

@@ -36,9 +36,10 @@ pub enum Capture {
 }
 
 impl Config {
-    /// Every secret that servers and services are given: what must not show anywhere.
+    /// Every secret that servers, services and collectors are given: what must not show anywhere.
     pub fn secrets(&self) -> Vec<Secret> {
         let headers = self.services.iter().flat_map(|service| &service.headers);
+        let headers = headers.chain(self.traces.iter().flat_map(|traces| &traces.headers));
         let mut secrets: Vec<Secret> = headers.map(|(_, value)| value.clone()).collect();
         for server in &self.servers {
             match &server.transport {

@@ -12,6 +12,7 @@ use super::activity::Activity;
 use super::auth::{self, Anonymous};
 use super::document::FileLayer;
 use super::enhancing;
+use super::exporting;
 use super::faults::{At, Collector, quoted};
 use super::given;
 use super::inputs::Sources;
@@ -74,6 +75,7 @@ pub(super) fn build(input: Input<'_>, faults: &mut Collector) -> Option<Loaded> 
     let admin = operating::admin(&mut reader);
     let compat = operating::compat(&mut reader, admin);
     let metrics = operating::metrics(&mut reader);
+    let traces = exporting::traces(&mut reader);
     let auth = auth::auth(&mut reader);
     let limits = limits::limits(&mut reader);
     let policy = policy::policy(&mut reader);
@@ -98,6 +100,7 @@ pub(super) fn build(input: Input<'_>, faults: &mut Collector) -> Option<Loaded> 
         admin,
         compat,
         metrics,
+        traces,
         servers,
         services,
         enhance,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::decimal::Decimal;
 use super::model::Breaker;
 
 /// How prompts are made better.
@@ -40,33 +41,6 @@ pub struct EnhanceRule {
     pub max_tokens: usize,
     /// Who may see the prompt.
     pub privacy: Privacy,
-}
-
-/// A number that may have decimals; never one of those that are no number, so that each equals itself.
-#[derive(Clone, Copy, PartialEq)]
-pub struct Decimal(f64);
-
-impl Eq for Decimal {}
-
-impl Decimal {
-    /// Nothing.
-    pub const ZERO: Decimal = Decimal(0.0);
-
-    /// The number; nothing for what is none.
-    pub fn new(number: f64) -> Option<Decimal> {
-        number.is_finite().then_some(Decimal(number))
-    }
-
-    /// The number.
-    pub const fn get(self) -> f64 {
-        self.0
-    }
-}
-
-impl std::fmt::Debug for Decimal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
 }
 
 /// Who may see a prompt. The later, the fewer.

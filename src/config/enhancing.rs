@@ -1,6 +1,7 @@
 //! From settings to the rules of prompt enhancement.
 
-use super::enhance::{Decimal, Enhance, EnhanceRule, Privacy};
+use super::decimal::Decimal;
+use super::enhance::{Enhance, EnhanceRule, Privacy};
 use super::reader::{Reader, path};
 use super::remote;
 use super::service::Service;

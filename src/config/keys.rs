@@ -16,6 +16,7 @@ mod replay;
 mod servers;
 mod services;
 mod tls;
+mod traces;
 
 use std::time::Duration;
 
@@ -183,6 +184,7 @@ const SECTIONS: &[&[KeyDoc]] = &[
     admin::ROWS,
     compat::ROWS,
     metrics::ROWS,
+    traces::ROWS,
     auth::ROWS,
     limits::ROWS,
     policy::ROWS,

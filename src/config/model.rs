@@ -22,7 +22,9 @@ use super::tls::Tls;
 use super::tool_prompts::ToolPrompts;
 use super::tool_results::ToolResults;
 use super::url::Url;
-use super::{admin::Admin, compat::Compat, metrics::Metrics, replay::Replay, service::Service};
+use super::{
+    admin::Admin, compat::Compat, metrics::Metrics, replay::Replay, service::Service, traces::Traces,
+};
 
 /// Everything the operator wants, checked and with every reference resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub struct Config {
     pub compat: Compat,
     /// What is counted apart.
     pub metrics: Metrics,
+    /// Which requests leave spans, and who gets them; nobody, if there is nothing.
+    pub traces: Option<Traces>,
     /// Who may call.
     pub auth: Auth,
     /// How often.

@@ -19,7 +19,12 @@ pub(super) fn secret(reader: &mut Reader<'_>, leaf: &Leaf) -> Option<String> {
 
 /// The address.
 pub(super) fn url(reader: &mut Reader<'_>, section: &str, name: &str) -> Option<Url> {
-    let (leaf, text) = reader.text(&[section, name, "url"])?;
+    url_at(reader, &[section, name, "url"])
+}
+
+/// The address that stands at a path.
+pub(super) fn url_at(reader: &mut Reader<'_>, at: &[&str]) -> Option<Url> {
+    let (leaf, text) = reader.text(at)?;
     if !reader.resolve && super::references::has_reference(&text) {
         // A server that does not run needs no address; this one says so to whoever looks.
         return Url::parse(UNRESOLVED_URL).ok();
@@ -51,7 +56,16 @@ pub(super) fn headers(
     name: &str,
     ours: &[&str],
 ) -> Vec<(HeaderName, Secret)> {
-    let leaves = reader.stack.below(&path(&[section, name, "headers"]));
+    headers_below(reader, &[section, name, "headers"], ours)
+}
+
+/// The headers that stand below a path.
+pub(super) fn headers_below(
+    reader: &mut Reader<'_>,
+    at: &[&str],
+    ours: &[&str],
+) -> Vec<(HeaderName, Secret)> {
+    let leaves = reader.stack.below(&path(at));
     leaves.into_iter().filter_map(|leaf| header(reader, leaf, ours)).collect()
 }
 

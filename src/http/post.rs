@@ -106,9 +106,15 @@ impl Inbound<'_> {
         capabilities: ClientCapabilities,
     ) -> Box<Routed> {
         let wishes = wishes(self.headers);
+        let mut trace = Trace::read(&self.message, &self.params, self.headers);
+        let mut span = self.front.router.traces().begin(&mut trace, self.headers);
+        if let Some(span) = span.as_mut().filter(|_| !self.mirrors) {
+            span.comes_by_pipe();
+        }
         Box::new(Routed {
             headers: (era == Era::Modern && self.mirrors).then(|| mirrored_params(self.headers)),
-            trace: Trace::read(&self.message, &self.params, self.headers),
+            trace,
+            span,
             message: self.message,
             params: self.params,
             id,
@@ -129,7 +135,15 @@ impl Inbound<'_> {
         let mut request = self.routed(id, Era::Legacy, session.log_level(), session.capabilities());
         request.session = Some(streams::session_key(session));
         request.client = Some(Arc::clone(session.client()));
+        speaks(&mut request, session);
         request
+    }
+}
+
+/// Tells the span of a request in which version its session is held.
+fn speaks(request: &mut Routed, session: &Session) {
+    if let Some(span) = &mut request.span {
+        span.speaks(session.version());
     }
 }
 
@@ -310,6 +324,9 @@ pub(super) async fn introduce(inbound: Inbound<'_>) -> (Reply, Option<Arc<Sessio
         }
     };
     request.session = session.as_deref().map(streams::session_key);
+    if let Some(session) = &session {
+        speaks(&mut request, session);
+    }
     (front.router.settle(&request, outcome, received), session)
 }
 

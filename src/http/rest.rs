@@ -80,7 +80,8 @@ pub async fn answer<B: RequestBody>(
     };
     let claimed = who.claimed(&head.headers);
     let client = claimed.map(|name| Arc::new(ClientInfo { name, version: String::new() }));
-    let trace = Trace::read(&message, &params, &head.headers);
+    let mut trace = Trace::read(&message, &params, &head.headers);
+    let span = front.router.traces().begin(&mut trace, &head.headers);
     let routed = Box::new(Routed {
         message,
         params,
@@ -96,6 +97,7 @@ pub async fn answer<B: RequestBody>(
         headers: None,
         wishes: wishes(&head.headers),
         trace,
+        span,
     });
     with_status(post::once(front, routed).await)
 }

@@ -18,6 +18,7 @@ pub mod skim;
 pub mod splice;
 pub mod sse;
 pub mod trace;
+pub mod traceparent;
 pub mod translate;
 pub mod write;
 

@@ -1,16 +1,17 @@
 //! Trace context: `traceparent`, `tracestate` and `baggage`, in `_meta` (specification 2026-07-28, `basic/index`,
 //! "OpenTelemetry trace context") and in HTTP headers (W3C Trace Context; W3C Baggage).
 //!
-//! The gateway makes no spans, so it passes on what it got. What is malformed goes no further.
+//! Where the gateway makes no spans of a request, it passes on what it got; where it does, its span takes the caller's
+//! place ([`Trace::go_on`]). What is malformed goes no further.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::message::Message;
 use super::params::{Meta, Params, string_at};
 use super::skim;
+use super::traceparent::{SpanContext, TraceId};
 
 /// The caller's place in its trace.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -24,22 +25,6 @@ const MAX_STATE: usize = 512;
 const MAX_STATE_MEMBERS: usize = 32;
 /// Bytes of `baggage` that are passed on: W3C Baggage, "Limits".
 const MAX_BAGGAGE: usize = 8192;
-
-/// The id of a whole trace.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TraceId([u8; 16]);
-
-impl fmt::Display for TraceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for TraceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// A caller's trace context, well-formed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +72,26 @@ impl Trace {
         let baggage = baggage.filter(|baggage| is_baggage(baggage)).map(|baggage| baggage.into());
         let (id, parent) = parent.map(|(id, parent)| (id, parent.into())).unzip();
         Box::new(Trace { id, in_body, parent, state, baggage })
+    }
+
+    /// Where the caller is in its trace.
+    pub fn context(&self) -> Option<SpanContext> {
+        self.parent.as_deref().and_then(SpanContext::parse)
+    }
+
+    /// What vendors add.
+    pub fn state(&self) -> Option<&str> {
+        self.state.as_deref()
+    }
+
+    /// From here on the request is at `context`, in a trace that may begin with it. Whatever else came with it goes on.
+    pub fn go_on(trace: &mut Option<Box<Trace>>, context: SpanContext) {
+        let parent = Some(context.text().into_boxed_str());
+        let trace = trace.get_or_insert_with(|| {
+            Box::new(Trace { id: None, in_body: false, parent: None, state: None, baggage: None })
+        });
+        // What stands in the body gives way.
+        (trace.id, trace.in_body, trace.parent) = (Some(context.trace), false, parent);
     }
 
     /// The headers that carry it.
@@ -150,26 +155,14 @@ pub fn is_trace_field(name: &str) -> bool {
     matches!(name, "traceparent" | "tracestate" | "baggage")
 }
 
-/// The trace's id, if `text` is a `traceparent` (W3C Trace Context §3.2).
+/// The trace's id, if `text` is a `traceparent`.
 pub fn parse(text: &str) -> Option<TraceId> {
-    let bytes = text.as_bytes();
-    let dashes = bytes.len() >= 55 && bytes[2] == b'-' && bytes[35] == b'-' && bytes[52] == b'-';
-    let hex =
-        |range: std::ops::Range<usize>| bytes[range].iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    if !dashes || ![0..2, 3..35, 36..52, 53..55].into_iter().all(hex) {
-        return None;
-    }
-    // Later versions may say more behind another dash; the first says no more.
-    let longer = bytes.len() > 55 && (&bytes[..2] == b"00" || bytes[55] != b'-');
-    let zero = |range: std::ops::Range<usize>| bytes[range].iter().all(|b| *b == b'0');
-    if longer || &bytes[..2] == b"ff" || zero(3..35) || zero(36..52) {
-        return None;
-    }
-    let mut id = [0; 16];
-    for (at, byte) in id.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(3 + 2 * at..5 + 2 * at)?, 16).ok()?;
-    }
-    Some(TraceId(id))
+    SpanContext::parse(text).map(|context| context.trace)
+}
+
+/// Where a client says in its headers that it is.
+pub fn in_headers(headers: &HeaderMap) -> Option<SpanContext> {
+    only(headers, &TRACEPARENT).and_then(SpanContext::parse)
 }
 
 /// Whether `text` is a `tracestate` (W3C Trace Context §3.3).

@@ -58,6 +58,9 @@ impl ClientCall {
             self.record(Outcome::UpstreamError, code.unwrap_or_default(), "");
             status = self.error_status(&mut splice, text, payload);
         } else {
+            if let Some(span) = self.request.span.as_deref().filter(|_| has_failed(reply)) {
+                span.tool_failed();
+            }
             self.record(Outcome::Ok, 0, "");
             match (self.request.era, self.sent.admission.live.peer.era()) {
                 (Era::Modern, Era::Legacy) => {

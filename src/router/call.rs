@@ -19,7 +19,7 @@ use super::dialog::{Asking, Dialog, Put};
 use super::limit::{InFlight, Recalled, taken_back};
 use super::prepare::Round;
 use super::question::Question;
-use super::record::{ADMINISTRATOR, DISCONNECT, Story, ended_by};
+use super::record::{ADMINISTRATOR, Asked, At, DISCONNECT, Story, ended_by};
 use super::request::{Reply, Request};
 use super::resolve::Target;
 use super::results::Place;
@@ -261,8 +261,11 @@ impl ClientCall {
     }
 
     /// Goes on with the answers that a further request brings, and as that request from now on. False if some are missing.
-    pub(super) fn go_on(&mut self, request: Box<Request>, place: InFlight, received: Instant) -> bool {
+    pub(super) fn go_on(&mut self, mut request: Box<Request>, place: InFlight, received: Instant) -> bool {
         place.goes_to(&self.target.server);
+        if let (Some(span), Some(before)) = (&mut request.span, &self.request.span) {
+            span.goes_on_with(before);
+        }
         (self.request, self.in_flight) = (request, Some(place));
         self.story.begin_again(received);
         self.sent.at = received;
@@ -326,6 +329,7 @@ impl ClientCall {
     }
 
     pub(super) fn fail(&mut self, error: &Error) -> Reply {
+        self.request.fails(error);
         let code = error.kind.wire(self.request.era).0;
         let by = match error.kind {
             ErrorKind::Cancelled if self.recalled().is_back() => ADMINISTRATOR,
@@ -353,8 +357,14 @@ impl ClientCall {
 
     /// Writes the row of the request that the call answers by now.
     fn tell(&mut self) {
-        let admission = &self.sent.admission;
-        self.story.tell(&self.request, &self.target, admission.live.generation, admission.breaker());
+        let (admission, number) = (&self.sent.admission, self.sent.call.number());
+        let at = At {
+            target: &self.target,
+            generation: admission.live.generation,
+            breaker: admission.breaker(),
+            asked: Some(Asked { live: &admission.live, number }),
+        };
+        self.story.tell(&self.request, at);
     }
 }
 

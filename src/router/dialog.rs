@@ -220,6 +220,7 @@ mod tests {
             headers: None,
             wishes: None,
             trace: None,
+            span: None,
         }
     }
 

@@ -15,6 +15,7 @@ use crate::guard::{Access, Limits};
 use crate::protocol::{Message, Params};
 use crate::supervisor::{Caller, Fleet, ServerHandle, Subscription};
 use crate::telemetry::{RequestMetrics, ToolMetrics};
+use crate::traces::Traces;
 
 use super::answer::Answer;
 use super::call::ClientCall;
@@ -50,6 +51,7 @@ pub(super) struct Inner {
     pub(super) results: Results,
     pub(super) enhancer: Enhancer,
     pub(super) activity: ActivityLog,
+    pub(super) traces: Traces,
 }
 
 /// How a router behaves.
@@ -68,6 +70,8 @@ pub struct RouterOptions {
     pub key: SealKey,
     /// Keeps what became of each request.
     pub activity: ActivityLog,
+    /// Makes spans of requests.
+    pub traces: Traces,
     /// The most tools that are counted apart.
     pub tools: usize,
 }
@@ -78,7 +82,8 @@ impl Router {
         let own = RequestMetrics::for_server(OWN_METRICS);
         let tasks = Tasks::new(options.key.clone());
         let (gate, parked) = (Gate::new(options.max_in_flight), Parked::new(options.max_parked));
-        let (limits, activity, enhancer) = (options.limits, options.activity, options.enhancer);
+        let (limits, enhancer) = (options.limits, options.enhancer);
+        let (activity, traces) = (options.activity, options.traces);
         let (key, results) = (options.key, Results::new(options.result_cache));
         let tools = ToolMetrics::new(options.tools);
         Router(Arc::new(Inner {
@@ -94,6 +99,7 @@ impl Router {
             results,
             enhancer,
             activity,
+            traces,
         }))
     }
 
@@ -127,6 +133,11 @@ impl Router {
     /// What became of requests.
     pub fn activity(&self) -> &ActivityLog {
         &self.0.activity
+    }
+
+    /// What makes spans of requests.
+    pub fn traces(&self) -> &Traces {
+        &self.0.traces
     }
 
     /// Results that are kept.

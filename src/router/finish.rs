@@ -37,6 +37,7 @@ impl Router {
         let (counted, reply) = match outcome {
             Ok(result) => ((Outcome::Ok, ""), Reply::result(&request.id, &result)),
             Err(error) => {
+                request.fails(&error);
                 let reply = Reply::error(Some(&request.id), &error, request.era);
                 ((Outcome::Failed(error.kind), ended_by(error.kind)), reply)
             }
@@ -55,7 +56,7 @@ impl Router {
     ) -> Reply {
         let (reply, total) = (Reply::result(&request.id, result), received.elapsed());
         self.count(request, target.server.metrics(), Outcome::Ok, total);
-        let at = At { target, generation: 0, breaker: "" };
+        let at = At { target, generation: 0, breaker: "", asked: None };
         let ended = Ended { outcome: Outcome::Ok, code: 0, by: "", total, sent: None };
         let keeps = target.server.config().capture == Capture::All;
         let payload = keeps.then_some(&reply.message[..]);
@@ -66,6 +67,7 @@ impl Router {
     /// Ends a request that an operator has taken back before it went to a server.
     pub(super) fn taken_back(&self, request: &Request, target: Option<&Target>, received: Instant) -> Reply {
         let error = taken_back().error;
+        request.fails(&error);
         let reply = Reply::error(Some(&request.id), &error, request.era);
         let ended = (Outcome::Failed(error.kind), ADMINISTRATOR);
         self.record(request, target, ended, received, reply.message.len());
@@ -90,7 +92,7 @@ impl Router {
         let at = target.map(|target| {
             let closed = target.server.breaker() == BreakerState::Closed;
             let refused = outcome == Outcome::Failed(ErrorKind::Unavailable) && !closed;
-            At { target, generation: 0, breaker: if refused { "open" } else { "" } }
+            At { target, generation: 0, breaker: if refused { "open" } else { "" }, asked: None }
         });
         let ended = Ended { outcome, code, by, total, sent: None };
         record::tell(&self.0.activity, request, at, &ended, (bytes_out, 0), None);

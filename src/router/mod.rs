@@ -30,6 +30,7 @@ mod resolve;
 mod results;
 mod rounds;
 mod sending;
+mod spans;
 mod state;
 mod task;
 mod taskbook;

@@ -8,11 +8,12 @@ use tokio::time::Instant;
 use crate::activity::{ActivityLog, ClientText, Entry};
 use crate::base::ErrorKind;
 use crate::config::Capture;
-use crate::protocol::params;
+use crate::supervisor::Live;
 use crate::telemetry::Outcome;
 
 use super::request::Request;
 use super::resolve::Target;
+use super::spans;
 
 /// What is noted of a call on its way, and how it ended.
 pub(super) struct Story {
@@ -104,20 +105,19 @@ impl Story {
     }
 
     /// Writes the row, once.
-    pub fn tell(&mut self, request: &Request, target: &Target, generation: u64, breaker: &'static str) {
+    pub fn tell(&mut self, request: &Request, at: At<'_>) {
         if self.told {
             return;
         }
         self.told = true;
         if let Some(ended) = &self.ended {
-            let at = Some(At { target, generation, breaker });
             let keeps = match self.capture {
                 Capture::None => false,
                 Capture::Errors => ended.outcome != Outcome::Ok,
                 Capture::All => true,
             };
             let payload = keeps.then(|| self.reply.as_deref().unwrap_or_default());
-            tell(&self.log, request, at, ended, (self.bytes_out, self.progress), payload);
+            tell(&self.log, request, Some(at), ended, (self.bytes_out, self.progress), payload);
         }
     }
 }
@@ -130,9 +130,18 @@ pub(super) struct At<'t> {
     pub generation: u64,
     /// What the breaker did.
     pub breaker: &'static str,
+    /// The last that was asked of it.
+    pub asked: Option<Asked<'t>>,
 }
 
-/// Writes the row of a request: what it was for, how it ended, what went back (bytes and reports of progress), and the
+/// What was asked of a server: as what it was known then, and under which number.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'t> {
+    pub live: &'t Live,
+    pub number: u64,
+}
+
+/// Writes the row of a request, and ends its spans: what it was for, how it ended, what went back (bytes and reports of progress), and the
 /// reply if the messages are to be kept.
 pub(super) fn tell(
     log: &ActivityLog,
@@ -142,14 +151,13 @@ pub(super) fn tell(
     (bytes_out, progress): (usize, u32),
     payload: Option<&[u8]>,
 ) {
+    if let Some(span) = &request.span {
+        spans::end(span, request, at, ended);
+    }
     if !log.is_on() {
         return;
     }
-    let asked = || {
-        let span = if request.params.name.is_some() { &request.params.name } else { &request.params.uri };
-        params::string_at(&request.message, span)
-    };
-    let unresolved = if at.is_none() { asked() } else { None };
+    let unresolved = if at.is_none() { request.names() } else { None };
     let name = at.and_then(|at| at.target.name.as_deref()).or(unresolved.as_deref());
     let trace = request.trace.as_ref().and_then(|trace| trace.id).map(|id| id.to_string());
     log.record(&Entry {

@@ -11,9 +11,10 @@ use tokio::time::Instant;
 use crate::base::{Era, Error, Level, Principal};
 use crate::guard::Access;
 use crate::protocol::trace::Trace;
-use crate::protocol::{ClientCapabilities, ClientInfo, Message, Params, RawId, skim, write};
+use crate::protocol::{ClientCapabilities, ClientInfo, Message, Params, RawId, params, skim, write};
 use crate::supervisor::{Caller, ServerHandle, SessionKey};
 use crate::telemetry::EndpointKind;
+use crate::traces::RequestSpan;
 
 use super::limit::{Visit, Work};
 use super::wishes::Wishes;
@@ -77,6 +78,8 @@ pub struct Request {
     pub wishes: Option<Box<Wishes>>,
     /// The trace that the client is in.
     pub trace: Option<Box<Trace>>,
+    /// Its spans, if it is traced. Whoever takes the request in begins them; they end where its row is told.
+    pub span: Option<Box<RequestSpan>>,
 }
 
 impl Request {
@@ -95,6 +98,19 @@ impl Request {
         }
         let info = self.params.meta.as_ref().and_then(|meta| meta.client_info.clone())?;
         skim::string_field(&self.message.as_str()[info], "name")
+    }
+
+    /// What it names: a tool, a prompt or a URI.
+    pub(super) fn names(&self) -> Option<Cow<'_, str>> {
+        let span = if self.params.name.is_some() { &self.params.name } else { &self.params.uri };
+        params::string_at(&self.message, span)
+    }
+
+    /// Notes in its span with which words the gateway fails it.
+    pub(super) fn fails(&self, error: &Error) {
+        if let Some(span) = &self.span {
+            span.failed(&error.message);
+        }
     }
 
     /// `params.arguments`, raw JSON.

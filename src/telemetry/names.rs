@@ -247,6 +247,10 @@ metrics_table! {
     ACTIVITY_DROPPED_ROWS = Metric::counter_of(
         "trunkline_activity_dropped_rows_total", &[],
         "Calls that the activity log does not hold because its queue was full or its file could not be written.");
+    /// Spans, by what became of them.
+    TRACE_SPANS = Metric::counter_of(
+        "trunkline_trace_spans_total", &["outcome"],
+        "Spans by what became of them: sent, or lost because the queue was full (queue_full), the collector was away for too long (unreachable), or did not want them (refused, rejected).");
     /// Log lines that were lost.
     LOG_DROPPED_LINES = Metric::counter_of(
         "trunkline_log_dropped_lines_total", &[],

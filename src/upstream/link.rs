@@ -157,6 +157,14 @@ impl Call {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
     }
 
+    /// The number under which the server was asked.
+    pub fn number(&self) -> u64 {
+        match &self.0 {
+            Inner::Stdio { number, .. } => *number,
+            Inner::Http(exchange) => exchange.number(),
+        }
+    }
+
     /// Frees its place and tells the server, unless its last event has come.
     pub fn withdraw(&mut self) {
         match &mut self.0 {

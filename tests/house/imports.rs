@@ -11,7 +11,7 @@ const FLOORS: [&[&str]; 14] = [
     &["protocol", "config", "sqlite"],
     &["store", "telemetry"],
     &["upstream", "activity", "guard"],
-    &["credentials"],
+    &["credentials", "traces"],
     &["supervisor"],
     &["catalog", "enhance"],
     &["router"],

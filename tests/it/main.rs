@@ -70,6 +70,8 @@ mod tasks;
 mod tls_front;
 mod tokens;
 mod tool_cache;
+mod traces;
+mod traces_lost;
 mod tracing;
 mod transparency;
 mod upstream_http;

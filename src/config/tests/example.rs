@@ -33,7 +33,8 @@ fn without_a_file_the_demo_server_is_this_program() {
 
 #[test]
 fn the_commented_examples_load_when_they_are_uncommented() {
-    let given = given(&uncommented()).env("API_KEY", "k3y").env("DOCS_TOKEN", "t0ken");
+    let given =
+        given(&uncommented()).env("API_KEY", "k3y").env("DOCS_TOKEN", "t0ken").env("COLLECTOR_TOKEN", "c");
     let servers = given.config().servers;
     let names: Vec<_> = servers.iter().map(|server| server.name.as_str()).collect();
     assert_eq!(names, ["demo", "everything", "docs", "wiki"]);
@@ -49,7 +50,8 @@ fn the_commented_examples_load_when_they_are_uncommented() {
 
 #[test]
 fn the_example_shows_every_key_of_the_daemon_with_its_default() {
-    let shown = given(&uncommented()).env("API_KEY", "").env("DOCS_TOKEN", "").loaded();
+    let shown =
+        given(&uncommented()).env("API_KEY", "").env("DOCS_TOKEN", "").env("COLLECTOR_TOKEN", "").loaded();
     for key in keys().filter(|key| !key.path.contains('*')) {
         let setting = shown.settings.iter().find(|setting| setting.key == key.path);
         let origin = setting.map_or("missing", |setting| setting.origin.as_str());

@@ -62,6 +62,11 @@ macro_rules! with_both {
 macro_rules! of_activity {
     ($($field:tt)+) => { |config| format!("{:?}", config.activity.$($field)+) };
 }
+macro_rules! of_traces {
+    ($($field:tt)+) => {
+        |config| config.traces.as_ref().map(|traces| format!("{:?}", traces.$($field)+)).unwrap_or_default()
+    };
+}
 macro_rules! of_issuer {
     ($($field:tt)+) => {
         |config| {
@@ -196,6 +201,35 @@ const ROWS: &[Row] = &[
     ("activity.chain", "true", of_activity!(chain), "true"),
     ("defaults.capture", "\"errors\"", of_child!(capture), "Errors"),
     ("servers.a.capture", "\"all\"", of_child!(capture), "All"),
+    ("traces.endpoint", "\"https://o/\"", of_traces!(endpoint), "https://o/v1/traces"),
+    (
+        "traces.headers.X-Key",
+        "\"v\"\ntraces.endpoint = \"http://o/x\"",
+        |c| c.traces.as_ref().map(|traces| show_headers(&traces.headers)).unwrap_or_default(),
+        "x-key=v",
+    ),
+    (
+        "traces.ca_file",
+        "\"/ca.pem\"\ntraces.endpoint = \"http://o/x\"",
+        of_traces!(ca_file),
+        "Some(\"/ca.pem\")",
+    ),
+    ("traces.sample_ratio", "0.25\ntraces.endpoint = \"http://o/x\"", of_traces!(sample_ratio), "0.25"),
+    (
+        "traces.service_name",
+        "\"front\"\ntraces.endpoint = \"http://o/x\"",
+        of_traces!(service_name),
+        "\"front\"",
+    ),
+    (
+        "traces.resource",
+        "[\"a.b = c=d\"]\ntraces.endpoint = \"http://o/x\"",
+        of_traces!(resource),
+        "[(\"a.b\", \"c=d\")]",
+    ),
+    ("traces.queue", "600\ntraces.endpoint = \"http://o/x\"", of_traces!(queue), "600"),
+    ("traces.delay", "\"1s\"\ntraces.endpoint = \"http://o/x\"", of_traces!(delay), "1s"),
+    ("traces.timeout", "\"1s\"\ntraces.endpoint = \"http://o/x\"", of_traces!(timeout), "1s"),
     ("metrics.tools", "5", |config| format!("{:?}", config.metrics.tools), "5"),
     ("admin.enabled", "false", |config| format!("{:?}", config.admin.enabled), "false"),
     ("compat.agenthub", "true", |config| format!("{:?}", config.compat.agenthub), "true"),

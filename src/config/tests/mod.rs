@@ -15,6 +15,7 @@ mod own_files;
 mod pages;
 mod precedence;
 mod tls;
+mod traces;
 mod values;
 
 use std::path::Path;

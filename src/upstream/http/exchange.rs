@@ -84,6 +84,11 @@ impl Exchange {
         Exchange { link, number, notes, state, party, quiet, session: None, resume }
     }
 
+    /// The number under which the server is asked.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// The session that the server gave, once the head of the response is here.
     pub fn take_session(&mut self) -> Option<HeaderValue> {
         self.session.take()

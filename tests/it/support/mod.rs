@@ -3,6 +3,7 @@
 
 pub mod backend;
 pub mod clients;
+pub mod collector;
 pub mod gateway;
 pub mod issuer;
 pub mod keys;
@@ -20,6 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 pub use backend::Backend;
 pub use clients::{Counter, Legacy, Modern, code_of, message_of, stats, text_of};
+pub use collector::Collector;
 pub use gateway::Gateway;
 pub use pipe::Pipe;
 pub use servers::{conformance, demo, over_http, recorded, scripted, section, service, shell};

@@ -38,7 +38,9 @@ impl Stub {
                 let (record, answer) = (record.clone(), answer.clone());
                 tokio::spawn(async move {
                     let mut stream = BufReader::new(stream);
-                    while let Some(request) = read(&mut stream).await {
+                    while let Some((line, headers, body)) = read(&mut stream).await {
+                        let body = String::from_utf8_lossy(&body).into_owned();
+                        let request = Seen { line, headers, body };
                         record.lock().expect("record").push(request.clone());
                         let (head, body) = answer(&request);
                         let text = format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
@@ -76,7 +78,10 @@ impl Seen {
     }
 }
 
-async fn read(stream: &mut BufReader<TcpStream>) -> Option<Seen> {
+/// The next request on a connection: its first line, its headers with names in small letters, its body.
+pub(super) async fn read(
+    stream: &mut BufReader<TcpStream>,
+) -> Option<(String, Vec<(String, String)>, Vec<u8>)> {
     let mut line = String::new();
     if stream.read_line(&mut line).await.ok()? == 0 {
         return None;
@@ -88,13 +93,8 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<Seen> {
         let Some((name, value)) = header.trim_end().split_once(':') else { break };
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let length =
-        headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
-    let mut body = vec![0; length.unwrap_or(0)];
+    let length = headers.iter().find(|(name, _)| name == "content-length");
+    let mut body = vec![0; length.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)];
     stream.read_exact(&mut body).await.ok()?;
-    Some(Seen {
-        line: line.trim_end().to_owned(),
-        headers,
-        body: String::from_utf8_lossy(&body).into_owned(),
-    })
+    Some((line.trim_end().to_owned(), headers, body))
 }
