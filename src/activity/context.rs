@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Row as _, SqliteConnection};
 
 use super::digest::{Digest, Field, digest_of};
-use super::entry::{Client, unpack};
+use super::entry::{Client, Context, unpack};
 use super::insert::{Insert, bind};
 use crate::protocol::ClientInfo;
 
@@ -59,7 +59,7 @@ impl Contexts {
         packed: impl Iterator<Item = &'r [u8]>,
     ) -> sqlx::Result<Vec<Known>> {
         let mut numbered: Vec<Known> = Vec::with_capacity(packed.size_hint().0);
-        let mut new: Vec<(i64, Columns<'_>)> = Vec::new();
+        let mut new: Vec<(i64, Context<'_>, ClientInfo)> = Vec::new();
         let mut next = None;
         let mut before: &[u8] = &[];
         for packed in packed {
@@ -76,17 +76,22 @@ impl Contexts {
                         None => newest(conn).await? + 1,
                     };
                     next = Some(number + 1);
-                    let columns = Columns::of(packed);
-                    let known = Known { number, digest: columns.digest() };
+                    let context = unpack(packed).unwrap_or_default();
+                    let client = info(&context.client);
+                    let known = Known { number, digest: context.digest(&client) };
                     self.fresh.insert(packed.into(), known);
-                    new.push((number, columns));
+                    new.push((number, context, client));
                     known
                 }
             };
             before = packed;
             numbered.push(known);
         }
-        INSERT.run(conn, &new, |(number, columns), arguments| write(*number, columns, arguments)).await?;
+        INSERT
+            .run(conn, &new, |(number, context, client), arguments| {
+                write(*number, context, client, arguments)
+            })
+            .await?;
         Ok(numbered)
     }
 
@@ -107,65 +112,18 @@ async fn newest(conn: &mut SqliteConnection) -> sqlx::Result<i64> {
 
 static INSERT: Insert = Insert::into("context", "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", "");
 
-/// A context as it is on file.
-#[derive(Debug, Default)]
-pub(super) struct Columns<'a> {
-    pub principal: &'a str,
-    pub client: ClientInfo,
-    pub era: &'a str,
-    pub endpoint: &'a str,
-    pub server: &'a str,
-    pub generation: i64,
-    pub method: &'a str,
-    pub name: &'a str,
-    pub outcome: &'a str,
-    pub code: i64,
-    pub breaker: &'a str,
-    pub cancelled_by: &'a str,
-    pub cache: &'a str,
-    pub enhanced: &'a str,
-}
-
-impl<'a> Columns<'a> {
-    /// As a packed context is written.
-    fn of(packed: &'a [u8]) -> Columns<'a> {
-        let Some(found) = unpack(packed) else { return Columns::default() };
-        let client = match found.client {
-            Client::Known { name, version } => {
-                ClientInfo { name: name.to_owned(), version: version.to_owned() }
-            }
-            Client::Raw(text) => ClientInfo::read(text),
-            Client::Unknown => ClientInfo::default(),
-        };
-        Columns {
-            principal: found.principal,
-            client,
-            era: found.era,
-            endpoint: found.endpoint,
-            server: found.server,
-            generation: found.generation.cast_signed(),
-            method: found.method,
-            name: found.name,
-            outcome: found.outcome,
-            code: found.code,
-            breaker: found.breaker,
-            cancelled_by: found.cancelled_by,
-            cache: found.cache,
-            enhanced: found.enhanced,
-        }
-    }
-
+impl<'a> Context<'a> {
     /// What the chain knows it by. The order of the fields is part of the format (see `digest`): a column that is added
     /// later goes to the end.
-    pub fn digest(&self) -> Digest {
+    fn digest(&self, client: &ClientInfo) -> Digest {
         digest_of(&[
             Field::Text(self.principal),
-            Field::Text(&self.client.name),
-            Field::Text(&self.client.version),
+            Field::Text(&client.name),
+            Field::Text(&client.version),
             Field::Text(self.era),
             Field::Text(self.endpoint),
             Field::Text(self.server),
-            Field::Number(self.generation),
+            Field::Number(self.generation.cast_signed()),
             Field::Text(self.method),
             Field::Text(self.name),
             Field::Text(self.outcome),
@@ -176,49 +134,66 @@ impl<'a> Columns<'a> {
             Field::Text(self.enhanced),
         ])
     }
+}
 
-    /// The columns of `context` that are read, in the order of the fields.
-    pub const NAMES: &'static str = "principal, client, client_version, era, endpoint, server, generation, method, name, \
-                                     outcome, code, breaker, cancelled_by, cache, enhanced";
+/// The columns of `context` that are sealed, in the order in which [`digest_on_file`] reads them.
+pub(super) const SEALED: &str = "principal, client, client_version, era, endpoint, server, generation, method, name, outcome, \
+                                 code, breaker, cancelled_by, cache, enhanced";
 
-    /// As it is read from the column `at` on, where [`Self::NAMES`] begin. Of a call without a context everything is empty.
-    pub fn on_file(row: &'a SqliteRow, at: usize) -> sqlx::Result<Columns<'a>> {
-        let text = |column: usize| row.try_get::<Option<&str>, _>(at + column).map(Option::unwrap_or_default);
-        let number =
-            |column: usize| row.try_get::<Option<i64>, _>(at + column).map(Option::unwrap_or_default);
-        Ok(Columns {
-            principal: text(0)?,
-            client: ClientInfo { name: text(1)?.to_owned(), version: text(2)?.to_owned() },
-            era: text(3)?,
-            endpoint: text(4)?,
-            server: text(5)?,
-            generation: number(6)?,
-            method: text(7)?,
-            name: text(8)?,
-            outcome: text(9)?,
-            code: number(10)?,
-            breaker: text(11)?,
-            cancelled_by: text(12)?,
-            cache: text(13)?,
-            enhanced: text(14)?,
-        })
+/// The digest of a context on file, whose columns [`SEALED`] begin at the column `at`. Of a call without a context everything
+/// is empty.
+pub(super) fn digest_on_file(row: &SqliteRow, at: usize) -> sqlx::Result<Digest> {
+    let text = |column: usize| row.try_get::<Option<&str>, _>(at + column).map(Option::unwrap_or_default);
+    let number = |column: usize| row.try_get::<Option<i64>, _>(at + column).map(Option::unwrap_or_default);
+    let client = ClientInfo { name: text(1)?.to_owned(), version: text(2)?.to_owned() };
+    let context = Context {
+        client: Client::Unknown,
+        principal: text(0)?,
+        era: text(3)?,
+        endpoint: text(4)?,
+        server: text(5)?,
+        generation: number(6)?.cast_unsigned(),
+        method: text(7)?,
+        name: text(8)?,
+        outcome: text(9)?,
+        code: number(10)?,
+        breaker: text(11)?,
+        cancelled_by: text(12)?,
+        cache: text(13)?,
+        enhanced: text(14)?,
+    };
+    Ok(context.digest(&client))
+}
+
+/// A client's name and version, as they are written.
+fn info(client: &Client<'_>) -> ClientInfo {
+    match client {
+        Client::Known { name, version } => {
+            ClientInfo { name: (*name).to_owned(), version: (*version).to_owned() }
+        }
+        Client::Raw(text) => ClientInfo::read(text),
+        Client::Unknown => ClientInfo::default(),
     }
 }
 
-fn write(number: i64, columns: &Columns<'_>, arguments: &mut SqliteArguments) -> sqlx::Result<()> {
+fn write(
+    number: i64,
+    context: &Context<'_>,
+    client: &ClientInfo,
+    arguments: &mut SqliteArguments,
+) -> sqlx::Result<()> {
     bind(arguments, number)?;
-    let client = &columns.client;
     for text in
-        [columns.principal, &client.name, &client.version, columns.era, columns.endpoint, columns.server]
+        [context.principal, &client.name, &client.version, context.era, context.endpoint, context.server]
     {
         bind(arguments, text.to_owned())?;
     }
-    bind(arguments, columns.generation)?;
-    for text in [columns.method, columns.name, columns.outcome] {
+    bind(arguments, context.generation.cast_signed())?;
+    for text in [context.method, context.name, context.outcome] {
         bind(arguments, text.to_owned())?;
     }
-    bind(arguments, columns.code)?;
-    for text in [columns.breaker, columns.cancelled_by, columns.cache, columns.enhanced] {
+    bind(arguments, context.code)?;
+    for text in [context.breaker, context.cancelled_by, context.cache, context.enhanced] {
         bind(arguments, text.to_owned())?;
     }
     Ok(())

@@ -235,9 +235,9 @@ impl Row {
     }
 }
 
-/// What a packed context says.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Unpacked<'a> {
+/// What many calls have in common.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Context<'a> {
     pub client: Client<'a>,
     pub generation: u64,
     pub code: i64,
@@ -255,15 +255,19 @@ pub(super) struct Unpacked<'a> {
 }
 
 /// The client of a packed context.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) enum Client<'a> {
+    #[default]
     Unknown,
-    Known { name: &'a str, version: &'a str },
+    Known {
+        name: &'a str,
+        version: &'a str,
+    },
     Raw(&'a str),
 }
 
 /// Reads a packed context; `None` for bytes that [`Row::pack`] has not made.
-pub(super) fn unpack(packed: &[u8]) -> Option<Unpacked<'_>> {
+pub(super) fn unpack(packed: &[u8]) -> Option<Context<'_>> {
     let (mark, rest) = packed.split_first()?;
     let (generation, rest) = rest.split_first_chunk::<8>()?;
     let (code, mut rest) = rest.split_first_chunk::<8>()?;
@@ -279,7 +283,7 @@ pub(super) fn unpack(packed: &[u8]) -> Option<Unpacked<'_>> {
         RAW => Client::Raw(name),
         _ => Client::Unknown,
     };
-    Some(Unpacked {
+    Some(Context {
         client,
         generation: u64::from_le_bytes(*generation),
         code: i64::from_le_bytes(*code),

@@ -5,7 +5,7 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row as _, SqliteConnection};
 
-use super::context::Columns;
+use super::context;
 use super::digest::{Digest, Field, digest_in};
 use super::entry::Row;
 
@@ -91,7 +91,7 @@ pub(super) async fn on_file(
          call.total, call.bytes_in, call.bytes_out, call.progress, call.lost, payload.request, payload.reply, {} \
          FROM call LEFT JOIN context ON context.id = call.context LEFT JOIN payload ON payload.id = call.id \
          WHERE call.id BETWEEN ? AND ? {whose} ORDER BY call.id",
-        Columns::NAMES
+        context::SEALED
     );
     let query = sqlx::query(AssertSqlSafe(sql)).bind(low).bind(high);
     let query = match principal {
@@ -106,7 +106,7 @@ pub(super) async fn on_file(
 const CONTEXT_AT: usize = 14;
 
 fn read(room: &mut Vec<u8>, row: &SqliteRow) -> sqlx::Result<(i64, Digest)> {
-    let context = Columns::on_file(row, CONTEXT_AT)?.digest();
+    let context = context::digest_on_file(row, CONTEXT_AT)?;
     let text = |at: usize| row.try_get::<Option<&str>, _>(at);
     let payload = text(12)?.zip(text(13)?);
     let call = Call {
