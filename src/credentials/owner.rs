@@ -18,7 +18,7 @@ use super::challenge::Challenge;
 use super::client::{Client, Proof};
 use super::discovery::{Found, discover, wanted};
 use super::handle::{Ask, Held, LoginState, NO_LOGIN, Shared, Token, What, cure, no_login};
-use super::record::{Grounds, Record};
+use super::record::{Grounds, Record, take_up};
 use super::token::{self, Refused};
 use super::trouble::Trouble;
 use super::vault::Vault;
@@ -275,25 +275,16 @@ impl Owner {
     async fn step_up(&mut self, scopes: &[String]) -> Result<bool, Trouble> {
         let (name, listed) = (self.shared.name.clone(), scopes.join(" "));
         if self.shared.settings.grant == Grant::ClientCredentials {
-            let missing: Vec<String> =
-                scopes.iter().filter(|scope| !self.more.contains(scope)).cloned().collect();
-            if missing.is_empty() {
+            if !take_up(&mut self.more, scopes.iter()) {
                 return Err(Trouble::Passing(format!(
                     "wants a scope that its authorization server does not grant ({listed})"
                 )));
             }
-            self.more.extend(missing);
             return self.by_credentials(&Challenge::default()).await.map(|()| true);
         }
         let Some(record) = &self.record else { return Ok(false) };
         let mut next = record.clone();
-        for scope in scopes {
-            if !next.scopes.contains(scope) && !next.wanted.contains(scope) && next.wanted.len() < MOST_WANTED
-            {
-                next.wanted.push(scope.clone());
-            }
-        }
-        if next.wanted != record.wanted {
+        if take_up(&mut next.wanted, scopes.iter().filter(|scope| !record.scopes.contains(scope))) {
             // The token stays what it is; only the next login asks for more.
             let (vault, kept, before) = (self.vault.clone(), next.clone(), record.serial);
             let whose = name.clone();
@@ -394,6 +385,3 @@ impl Owner {
         });
     }
 }
-
-/// Scopes that are kept for the next login: more than any server has.
-const MOST_WANTED: usize = 64;

@@ -156,9 +156,33 @@ impl fmt::Debug for Record {
     }
 }
 
+/// Scopes that a server has asked for and that are kept for the next login or token: more than any has.
+const MOST_WANTED: usize = 64;
+
+/// Adds those of `asked` that are not in `wanted`, as many as are kept. Whether there were any: a server that goes on asking for
+/// others is not followed for ever.
+pub(super) fn take_up<'s>(wanted: &mut Vec<String>, asked: impl Iterator<Item = &'s String>) -> bool {
+    let before = wanted.len();
+    for scope in asked {
+        if wanted.len() < MOST_WANTED && !wanted.contains(scope) {
+            wanted.push(scope.clone());
+        }
+    }
+    wanted.len() > before
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_asks_for_ever_other_scopes_is_not_followed_for_ever() {
+        let (mut wanted, ask) =
+            (Vec::new(), |number: usize| vec!["read".to_owned(), format!("scope-{number}")]);
+        let followed = (0..1_000).filter(|number| take_up(&mut wanted, ask(*number).iter())).count();
+        assert_eq!((followed, wanted.len()), (MOST_WANTED - 1, MOST_WANTED));
+        assert!(!take_up(&mut wanted, ask(7).iter()), "what is wanted already is nothing new");
+    }
 
     /// A login with a canary in every secret place.
     pub fn canary() -> Record {
