@@ -84,6 +84,17 @@ fn processes(wanted: impl Fn(&Entry) -> bool) -> Vec<Pid> {
         .collect()
 }
 
+/// Whether a process that is in the table has died and is not yet waited for. Where nobody says, it has not.
+pub(super) fn is_dead(pid: Pid) -> bool {
+    #[cfg(target_os = "linux")]
+    return entry(pid).is_some_and(|entry| entry.dead);
+    #[cfg(not(target_os = "linux"))]
+    return {
+        let _ = pid;
+        false
+    };
+}
+
 #[cfg(target_os = "linux")]
 fn entry(pid: Pid) -> Option<Entry> {
     parse_stat(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
@@ -107,7 +118,7 @@ fn parse(text: &str) -> Option<Pid> {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use super::{entry, parse_stat};
+    use super::{entry, is_dead, parse_stat};
     use rustix::process::{getpid, getppid};
 
     #[test]
@@ -117,6 +128,19 @@ mod tests {
         assert!(parse_stat(b"12 (a) Z 1 2 3").expect("parsed").dead);
         assert!(parse_stat(b"12 (a").is_none());
         assert!(parse_stat(b"12 (a) R 1").is_none());
+    }
+
+    #[test]
+    fn who_has_died_and_is_not_waited_for_does_not_run() {
+        let mut child = std::process::Command::new("true").spawn().expect("spawned");
+        let pid = rustix::process::Pid::from_child(&child);
+        // It stays in the table until it is waited for; how soon it dies is its own affair.
+        while !is_dead(pid) {
+            std::thread::yield_now();
+        }
+        assert!(!crate::platform::is_alive(child.id()));
+        assert!(crate::platform::is_alive(std::process::id()));
+        child.wait().expect("waited for");
     }
 
     #[test]
