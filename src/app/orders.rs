@@ -102,7 +102,7 @@ impl Hands {
     async fn revoke(&self, name: &str) -> Result<String, Failure> {
         match self.store.revoke_keys(name.trim_end_matches('…'), SystemTime::now()).await {
             Ok(0) => {
-                let text = format!("there is no key in force that is called or begins with '{name}'");
+                let text = format!("there is no key in force that is called or shown as '{name}'");
                 Err(Failure::not_found(text))
             }
             Ok(1) => Ok("1 key is revoked".to_owned()),

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 
 use crate::app::keys::{self, NewKey};
 use crate::config::{self, Config};
+use crate::guard::spoken_of;
 use crate::http::api::shape::Key as Shown;
 use crate::store::StoredKey;
 
@@ -103,15 +104,18 @@ fn act(command: Key, config: &Config) -> Result<ExitCode, String> {
             let now = SystemTime::now();
             print(&if json { as_json(&keys, now) } else { as_table(&keys, now) });
         }
-        Key::Revoke { name, .. } => match keys::revoke(folder, &name).map_err(|error| error.to_string())? {
-            0 => {
-                return Err(format!(
-                    "there is no key in force that is called or begins with '{name}'; see `trunkline key list`"
-                ));
+        Key::Revoke { name, .. } => {
+            let name = spoken_of(&name);
+            match keys::revoke(folder, name).map_err(|error| error.to_string())? {
+                0 => {
+                    return Err(format!(
+                        "there is no key in force that is called or shown as '{name}'; see `trunkline key list`"
+                    ));
+                }
+                1 => say("1 key revoked\n"),
+                many => say(&format!("{many} keys revoked\n")),
             }
-            1 => say("1 key revoked\n"),
-            many => say(&format!("{many} keys revoked\n")),
-        },
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -49,6 +49,21 @@ pub(super) fn digest_of(key: &str) -> [u8; KEY_DIGEST] {
     kept
 }
 
+/// What names a key for people: a name as it is, of a whole key no more than is shown of it. A key that is pasted where it is
+/// named goes no further than this.
+pub fn spoken_of(text: &str) -> &str {
+    let shown = if text.starts_with(KEY_PREFIX) { text.get(..HINT_CHARS) } else { None };
+    shown.unwrap_or(text)
+}
+
+/// Whether a whole key stands in a text, such as a path: it must not be shown.
+pub fn holds_key(text: &str) -> bool {
+    text.match_indices(KEY_PREFIX).any(|(at, _)| {
+        let rest = text.as_bytes().get(at + KEY_PREFIX.len()..).unwrap_or_default();
+        rest.len() >= RANDOM_CHARS && rest.iter().take(RANDOM_CHARS).all(u8::is_ascii_alphanumeric)
+    })
+}
+
 /// Whether a text can name a key: 1 to 64 letters, digits and `.`, `_`, `-`, `@`, a letter or digit first.
 pub fn is_key_name(text: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@".contains(&byte);
@@ -73,6 +88,10 @@ mod tests {
             assert!(body.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{key}");
             assert_eq!(minted.digest, digest_of(key));
             assert!(key.starts_with(&minted.hint) && minted.hint.len() == HINT_CHARS);
+            assert_eq!((spoken_of(key), spoken_of(&minted.hint)), (&*minted.hint, &*minted.hint));
+            assert!(
+                holds_key(&format!("/api/v1/keys/{key}?x")) && !holds_key(&format!("/keys/{}", minted.hint))
+            );
             seen.extend(body.bytes());
         }
         // 8,600 draws leave out one of 62 characters with a chance of about 10^-59.

@@ -29,7 +29,7 @@ pub use bearer::{Bearer, bearer};
 pub use caller::{ADMIN_SCOPE, Caller};
 pub use explain::{Explained, Item, explain};
 pub use issuer::{Fetch, Fetching};
-pub use key::{KEY_PREFIX, MintedKey, is_key_name, mint};
+pub use key::{KEY_PREFIX, MintedKey, holds_key, is_key_name, mint, spoken_of};
 pub use keys::RELOAD_EVERY;
 pub use limits::{Limits, Wait};
 pub use policy::{Access, Class, Decision, Policy};

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::activity::{ActivityLog, ClientText, Entry};
 use crate::base::Principal;
+use crate::guard::holds_key;
 use crate::protocol::trace::{self, TRACEPARENT};
 
 use super::untold::Untold;
@@ -21,7 +22,7 @@ const PLAIN: &str = "http";
 #[derive(Debug)]
 pub struct Exchange {
     verb: Method,
-    /// For the path alone; a clone of it copies no text.
+    /// For the path alone, unless somebody has written a key there; a clone of it copies no text.
     target: Option<PathAndQuery>,
     trace: Option<HeaderValue>,
     bytes_in: u64,
@@ -33,7 +34,7 @@ impl Exchange {
     pub fn begin<B: Body>(request: &Request<B>) -> Exchange {
         Exchange {
             verb: request.method().clone(),
-            target: request.uri().path_and_query().cloned(),
+            target: request.uri().path_and_query().filter(|target| !holds_key(target.path())).cloned(),
             trace: request.headers().get(TRACEPARENT).cloned(),
             bytes_in: request.body().size_hint().exact().unwrap_or(0),
             received: Instant::now(),

@@ -523,8 +523,27 @@ async fn keys_are_shown_without_what_they_are_made_of_and_revoked() {
     let admin = new_key(&gateway, &["root", "--scope", "admin"]);
     eventually("its key is known", || async { (with(&admin).await == 200).then_some(()) }).await;
     assert_eq!((revoke(&bob).await, revoke(&admin).await), (403, 200));
-    eventually("the key is void", || async { (with(&ann).await == 401).then_some(()) }).await;
-    assert_eq!(with(&bob).await, 200);
+    // A whole key that somebody pastes where one is named is taken for the one that it is, and shows nowhere.
+    let path = format!("/api/v1/keys/{bob}");
+    let bearer = format!("Bearer {admin}");
+    let pasted = async |headers: &[(&str, &str)]| {
+        wire::request(gateway.address, "DELETE", &path, headers, "").await.whole().await
+    };
+    assert_eq!(pasted(&[INTENT]).await.status, 403);
+    assert_eq!(pasted(&[("authorization", bearer.as_str())]).await.status, 403, "not meant");
+    let done = pasted(&[INTENT, ("authorization", bearer.as_str())]).await;
+    assert_eq!(done.status, 200);
+    let again = pasted(&[INTENT, ("authorization", bearer.as_str())]).await;
+    assert_eq!(again.status, 404);
+    let log = gateway.log();
+    let refusals = log.lines().filter(|line| line.contains("audit") && line.contains("refused:")).count();
+    assert!(refusals >= 4, "each refusal is in the log: {log}");
+    for said in [log.as_str(), done.text(), again.text()] {
+        assert!(!said.contains(&bob), "{said}");
+    }
+    for void in [&ann, &bob] {
+        eventually("the key is void", || async { (with(void).await == 401).then_some(()) }).await;
+    }
     assert_eq!(of(&get(&gateway, "/keys").await, "ann")["state"], "revoked");
     assert_eq!(revoke(&admin).await, 404, "there is none in force any more");
     assert!(gateway.log().contains("1 key is revoked"), "the audit log has it");

@@ -4,14 +4,15 @@ use std::time::SystemTime;
 
 use axum::Json;
 use axum::extract::{Extension, Path, State};
-use axum::http::Uri;
+use axum::http::{Method, Uri};
 
 use crate::base::Principal;
 use crate::catalog::split_name;
 use crate::config::{Hints, ItemKind};
-use crate::guard::{Caller, Item, explain};
+use crate::guard::{Caller, Item, explain, spoken_of};
 
 use super::failure::Failure;
+use super::gate::tell_refused;
 use super::orders::Order;
 use super::query::Query;
 use super::shape::{Done, Explanation, Key, Keys};
@@ -30,13 +31,16 @@ pub async fn revoke(
     State(api): State<Api>,
     caller: Extension<Caller>,
     Path(name): Path<String>,
+    uri: Uri,
 ) -> Result<Json<Done>, Failure> {
     if caller.principal().is_anonymous() {
-        return Err(Failure::forbidden(
+        let refused = Failure::forbidden(
             "keys are revoked with a credential that has the scope `admin`; or by `trunkline key revoke`, as the gateway's own user",
-        ));
+        );
+        tell_refused(Some(&caller), &Method::DELETE, uri.path(), &refused);
+        return Err(refused);
     }
-    api.order(Order::RevokeKeys(name), &caller).await
+    api.order(Order::RevokeKeys(spoken_of(&name).to_owned()), &caller).await
 }
 
 /// What may be asked about.
