@@ -30,6 +30,13 @@ pub(super) fn pipeline(options: &config::Traces) -> (Pipeline, Queue) {
     (Pipeline { sampler, queue: sender, crowded, no_room: lost("queue_full") }, queue)
 }
 
+impl Drop for Pipeline {
+    /// Nothing more will come: what is there need not wait for it.
+    fn drop(&mut self) {
+        self.crowded.notify_one();
+    }
+}
+
 impl Pipeline {
     /// Takes what has ended, if there is room.
     pub fn take(&self, ended: Ended) {

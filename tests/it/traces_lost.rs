@@ -99,6 +99,19 @@ async fn at_the_end_what_is_queued_is_sent() {
 }
 
 #[tokio::test]
+async fn what_waits_when_a_reload_ends_the_spans_is_sent_then_and_not_after_its_delay() {
+    let collector = Collector::start().await;
+    let entry = scripted("s", &[]);
+    let slow = collector.section().replace("10ms", "1m");
+    let gateway = Gateway::start(&(entry.clone() + &slow)).await;
+    served(&gateway).await;
+    assert_eq!(collector.asked(), 0, "they wait for more");
+    std::fs::write(gateway.folder().join("gateway.toml"), entry).unwrap();
+    gateway.signal(Signal::HUP);
+    eventually("what was queued is sent", || async { (collector.spans().len() == 2).then_some(()) }).await;
+}
+
+#[tokio::test]
 async fn the_end_waits_no_longer_for_a_collector_than_configured() {
     let collector = Collector::start().await;
     collector.hang();
