@@ -64,18 +64,25 @@ async fn close(mut conn: SqliteConnection) {
     let _ = conn.close().await;
 }
 
+/// The contexts of a principal. A row that stands for missing ones is nobody's, and stays, as the word that rows were erased.
+const MINE: &str = "SELECT id FROM context WHERE principal = ? AND outcome <> 'gap'";
+
 async fn erase_in(conn: &mut SqliteConnection, principal: &str) -> sqlx::Result<u64> {
     let mut erased = 0;
     loop {
-        let slots = "SELECT DISTINCT slot FROM tally WHERE context IN (SELECT id FROM context WHERE principal = ?) LIMIT ?";
-        let slots: Vec<i64> =
-            sqlx::query_scalar(slots).bind(principal).bind(STEP_SLOTS).fetch_all(&mut *conn).await?;
+        let slots = format!("SELECT DISTINCT slot FROM tally WHERE context IN ({MINE}) LIMIT ?");
+        let slots: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(slots))
+            .bind(principal)
+            .bind(STEP_SLOTS)
+            .fetch_all(&mut *conn)
+            .await?;
         if slots.is_empty() {
             break;
         }
         erased += erase_slots(conn, principal, &slots).await?;
     }
-    sqlx::query("DELETE FROM context WHERE principal = ?").bind(principal).execute(&mut *conn).await?;
+    let contexts = format!("DELETE FROM context WHERE id IN ({MINE})");
+    sqlx::query(AssertSqlSafe(contexts)).bind(principal).execute(&mut *conn).await?;
     note(conn, gap::ERASED, erased).await?;
     Ok(erased)
 }
@@ -152,7 +159,7 @@ const STEP_SLOTS: i64 = 32;
 async fn erase_slots(conn: &mut SqliteConnection, principal: &str, slots: &[i64]) -> sqlx::Result<u64> {
     let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
     let (mut erased, mut sealed) = (0, Vec::new());
-    let mine = "context IN (SELECT id FROM context WHERE principal = ?)";
+    let mine = format!("context IN ({MINE})");
     for slot in slots {
         let bounds = super::tally::bounds(*slot);
         sealed.extend(sealed::on_file(&mut transaction, (bounds.0, bounds.1 - 1), Some(principal)).await?);

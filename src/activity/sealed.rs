@@ -77,14 +77,14 @@ pub(super) fn digest_of_row(
     call.digest(room)
 }
 
-/// The rows with ids from `low` to `high` as they are on file, by id, with their digests; of one principal only if that is
-/// named.
+/// The rows with ids from `low` to `high` as they are on file, by id, with their digests; the calls of one principal only
+/// if that is named.
 pub(super) async fn on_file(
     conn: &mut SqliteConnection,
     (low, high): (i64, i64),
     principal: Option<&str>,
 ) -> sqlx::Result<Vec<(i64, Digest)>> {
-    let whose = principal.map_or("", |_| "AND principal = ?");
+    let whose = principal.map_or("", |_| "AND principal = ? AND outcome <> 'gap'");
     // The request's id is a number on file where it is one in JSON; both read the same.
     let sql = format!(
         "SELECT call.id, call.at, call.session, CAST(call.request AS TEXT), call.trace, call.queue, call.upstream, \

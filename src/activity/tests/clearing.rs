@@ -149,6 +149,27 @@ async fn one_principals_rows_can_be_erased_beside_the_running_writer() {
 }
 
 #[tokio::test]
+async fn rows_of_callers_who_were_turned_away_can_be_erased_and_what_says_that_rows_are_missing_stays() {
+    let folder = TempDir::new().unwrap();
+    let log =
+        ActivityLog::start(&Options { terms: Terms { chain: true, ..terms() }, ..options(folder.path()) });
+    for principal in ["", "key:ann"] {
+        log.record(&Entry { principal, ..entry() });
+    }
+    log.flush().await.unwrap();
+    let file = ActivityLog::file_in(folder.path());
+    assert_eq!(erase(&file, "key:ann").await.unwrap(), 1);
+    assert_eq!(erase(&file, "").await.unwrap(), 1);
+    assert_eq!(erase(&file, "").await.unwrap(), 0);
+    log.shutdown().await.unwrap();
+    let left = all(folder.path(), &Filter::default()).await;
+    let notes: Vec<_> = left.iter().map(|row| (row.kind, row.name.as_deref(), row.lost)).collect();
+    assert_eq!(notes, [("gap", Some(gap::ERASED), Some(1)); 2]);
+    let verdict = verify(&file, None).await.unwrap();
+    assert!(verdict.whole && verdict.erased == 2, "{verdict:?}");
+}
+
+#[tokio::test]
 async fn all_rows_can_be_erased_beside_the_running_writer_and_what_comes_after_stays() {
     let folder = TempDir::new().unwrap();
     let log = start(folder.path());
