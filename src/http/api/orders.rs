@@ -162,7 +162,9 @@ impl Orders {
         self.0.try_send(Placed { order, principal, client, answer }).map_err(|_| busy())?;
         match tokio::time::timeout(patience, answered).await {
             Ok(Ok(done)) => done,
-            _ => Err(Failure::busy("the gateway did not say what came of the order")),
+            _ => Err(Failure::busy(
+                "the order is still being carried out, or was given up; the gateway's log says what came of it",
+            )),
         }
     }
 }
