@@ -23,7 +23,33 @@ pub enum ReadError {
         /// Where it was looked for.
         path: PathBuf,
     },
-    /// The file is of another version, or no activity log.
+    /// Nobody says whether the file is there.
+    #[error("the activity log {path} cannot be looked at ({why}): read it as the gateway's own user", path = path.display())]
+    Hidden {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        why: std::io::Error,
+    },
+    /// The file is something else.
+    #[error("{path} is no activity log", path = path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// SQLite keeps a small file beside a log that is read, and cannot make it.
+    #[error(
+        "the activity log {path} cannot be read where it is ({why}): SQLite keeps a file beside it, so its folder has to be \
+         writable; read it as the gateway's own user, or copy it with the files beside it (-wal, -shm) to a folder of your own",
+        path = path.display()
+    )]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        why: String,
+    },
+    /// The file is of another version.
     #[error(
         "{path} is not an activity log of this version (it has version {found}, this Trunkline reads {known}): use the \
          release that wrote it, or start this one once so that it brings the file up to date",
@@ -70,8 +96,10 @@ impl Reader {
     /// # Errors
     /// If it is not there, or not of this version.
     pub async fn open(path: &Path) -> Result<Reader, ReadError> {
-        if !tokio::fs::try_exists(path).await.unwrap_or(false) {
-            return Err(ReadError::Missing { path: path.to_owned() });
+        match tokio::fs::try_exists(path).await {
+            Ok(true) => {}
+            Ok(false) => return Err(ReadError::Missing { path: path.to_owned() }),
+            Err(why) => return Err(ReadError::Hidden { path: path.to_owned(), why }),
         }
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -79,15 +107,23 @@ impl Reader {
             .busy_timeout(BUSY_TIMEOUT)
             .thread_name(|_| "activity reader".into())
             .disable_statement_logging();
-        let mut conn = options.connect().await?;
-        let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut conn).await?;
-        let owner: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut conn).await?;
+        let opened = async {
+            let mut conn = options.connect().await?;
+            let found: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut conn).await?;
+            let owner: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut conn).await?;
+            Ok((conn, found, owner))
+        };
+        let (conn, found, owner) = opened.await.map_err(|error| refused(path, error))?;
         let known = LAYOUT.migrations.len();
-        if owner != LAYOUT.application_id || usize::try_from(found) != Ok(known) {
-            let _ = conn.close().await;
-            return Err(ReadError::Layout { path: path.to_owned(), found, known });
-        }
-        Ok(Reader { conn })
+        let wrong = if owner != LAYOUT.application_id {
+            ReadError::Foreign { path: path.to_owned() }
+        } else if usize::try_from(found) != Ok(known) {
+            ReadError::Layout { path: path.to_owned(), found, known }
+        } else {
+            return Ok(Reader { conn });
+        };
+        let _ = conn.close().await;
+        Err(wrong)
     }
 
     /// At most `limit` records before a cursor, or of the end of the log, the newest first.
@@ -158,6 +194,24 @@ impl Reader {
         let _ = self.conn.close().await;
     }
 }
+
+/// Why a file could not be opened.
+fn refused(path: &Path, error: sqlx::Error) -> ReadError {
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
+    match code.map(|code| code & PRIMARY) {
+        Some(CANNOT_OPEN | READ_ONLY) => {
+            ReadError::ReadOnly { path: path.to_owned(), why: error.to_string() }
+        }
+        _ => error.into(),
+    }
+}
+
+/// The primary part of SQLite's result codes ("Result and Error Codes").
+const PRIMARY: i32 = 0xff;
+/// `SQLITE_CANTOPEN`.
+const CANNOT_OPEN: i32 = 14;
+/// `SQLITE_READONLY`.
+const READ_ONLY: i32 = 8;
 
 /// The contexts that a filter selects.
 enum Wanted {

@@ -88,7 +88,28 @@ pub async fn verify(path: &Path, kept: Option<&str>) -> Result<Verdict, ReadErro
     let mut reader = Reader::open(path).await?;
     let walked = walk(reader.conn(), kept).await;
     reader.close().await;
-    Ok(walked?)
+    match walked {
+        // What is no link any more, or a table that is gone, is as little as it was written as any other change.
+        Err(error) if is_changed(&error) => Ok(Verdict {
+            broken: Some(Break {
+                link: None,
+                from: None,
+                until: None,
+                what: format!("the chain is not in the form in which it was written ({error})"),
+            }),
+            ..Verdict::default()
+        }),
+        walked => Ok(walked?),
+    }
+}
+
+/// Whether an error says that the file has another form than this version gives it, which it was opened as.
+fn is_changed(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => true,
+        sqlx::Error::Database(error) => error.message().starts_with("no such"),
+        _ => false,
+    }
 }
 
 /// Links that are read at a time.
@@ -219,19 +240,28 @@ impl Walk {
     /// What lies behind the end of the chain, and whether all that was erased was erased with a word of it.
     async fn end(&mut self, conn: &mut SqliteConnection) -> sqlx::Result<Option<Break>> {
         let beyond = count(conn, self.last + 1, i64::MAX).await?;
-        let gone: i64 = sqlx::query_scalar("SELECT count(*) FROM tombstone").fetch_one(conn).await?;
+        let gone: i64 = sqlx::query_scalar("SELECT count(*) FROM tombstone").fetch_one(&mut *conn).await?;
         self.verdict.erased = gone.unsigned_abs();
-        let from = (self.verdict.links > 0).then(|| utc::rfc3339(self.last));
+        let payloads = "SELECT count(*) FROM payload WHERE id NOT IN (SELECT id FROM call)";
+        let strays: i64 = sqlx::query_scalar(payloads).fetch_one(&mut *conn).await?;
+        let mut from = None;
         let what = if self.verdict.links == 0 && beyond > 0 {
             "there is no chain: it has never been on (`activity.chain = true`), or somebody has removed it"
                 .to_owned()
         } else if beyond > 0 {
+            let first: i64 = sqlx::query_scalar("SELECT min(id) FROM call WHERE id > ?")
+                .bind(self.last)
+                .fetch_one(conn)
+                .await?;
+            from = Some(utc::rfc3339(first));
             format!(
-                "{beyond} rows stand behind the end of the chain: its end was cut off, or they were written while \
+                "rows stand behind the end of the chain ({beyond}): its end was cut off, or they were written while \
                  `activity.chain` was false"
             )
         } else if gone > self.erased {
             format!("{gone} rows are said to be erased, and links speak of {} only", self.erased)
+        } else if strays > 0 {
+            format!("messages of {strays} calls are there that are not: they were slipped in")
         } else if let Some(kept) = &self.kept {
             format!(
                 "the digest {kept} is nowhere in the chain: its end was cut off, or it was made anew, or that link has \

@@ -140,7 +140,7 @@ pub fn run(arguments: &Activity, before: Serve) -> ExitCode {
         Err(error) => return fail(exit::FAILURE, &error.to_string()),
     };
     if let Some(Order::Verify(order)) = &arguments.order {
-        return runtime.block_on(order.run(&file, arguments.json));
+        return runtime.block_on(order.run(&file, arguments.json, done));
     }
     if let (true, Some(principal)) = (arguments.erase, &arguments.principal) {
         return match runtime.block_on(erase(&file, principal)) {

@@ -28,7 +28,8 @@ const DIGITS: usize = 64;
 
 impl Verify {
     /// Looks, and says what was found.
-    pub async fn run(&self, file: &Path, json: bool) -> ExitCode {
+    /// A whole log ends with `whole`.
+    pub async fn run(&self, file: &Path, json: bool, whole: u8) -> ExitCode {
         let verdict = match verify(file, self.head.as_deref()).await {
             Ok(verdict) => verdict,
             Err(error) => return fail(exit::FAILURE, &error.to_string()),
@@ -38,7 +39,7 @@ impl Verify {
             false => words(&verdict),
         };
         print(&format!("{said}\n"));
-        ExitCode::from(if verdict.whole { exit::OK } else { exit::NOT_WHOLE })
+        ExitCode::from(if verdict.whole { whole } else { exit::NOT_WHOLE })
     }
 }
 
@@ -48,8 +49,8 @@ fn words(verdict: &Verdict) -> String {
     match &verdict.broken {
         None if verdict.links == 0 => lines.push("the log is empty".to_owned()),
         None => lines.push(format!(
-            "whole: {} rows since {since} are as they were written ({})",
-            verdict.rows,
+            "whole: as it was written since {since}, {} in {}",
+            rows(verdict.rows),
             links(verdict)
         )),
         Some(broken) => {
@@ -65,8 +66,8 @@ fn words(verdict: &Verdict) -> String {
             }
             if verdict.links > 0 {
                 lines.push(format!(
-                    "  before it: {} rows since {since} are as they were written ({})",
-                    verdict.rows,
+                    "  before it: as it was written since {since}, {} in {}",
+                    rows(verdict.rows),
                     links(verdict)
                 ));
             }
@@ -74,12 +75,14 @@ fn words(verdict: &Verdict) -> String {
     }
     if let Some(unsealed) = &verdict.unsealed {
         lines.push(format!(
-            "  in no link: {} rows from {} until {}, written while `activity.chain` was false",
-            unsealed.rows, unsealed.from, unsealed.until
+            "  in no link: {} from {} until {}; `activity.chain` was false then, or their links were cut off",
+            rows(unsealed.rows),
+            unsealed.from,
+            unsealed.until
         ));
     }
     if verdict.erased > 0 {
-        lines.push(format!("  erased with a word of it: {} rows", verdict.erased));
+        lines.push(format!("  erased with a word of it: {}", rows(verdict.erased)));
     }
     if let Some(retired) = &verdict.retired {
         lines.push(format!("  cleared away: links up to {}, last at {}", retired.link, retired.at));
@@ -92,6 +95,10 @@ fn words(verdict: &Verdict) -> String {
         ));
     }
     lines.join("\n")
+}
+
+fn rows(count: u64) -> String {
+    format!("{count} row{}", if count == 1 { "" } else { "s" })
 }
 
 fn links(verdict: &Verdict) -> String {
@@ -118,7 +125,7 @@ mod tests {
         let whole = Verdict { whole: true, links: 5, rows: 196, head: Some(head), ..Verdict::default() };
         let said = words(&whole);
         assert!(
-            said.starts_with("whole: 196 rows since - are as they were written (5 links)")
+            said.starts_with("whole: as it was written since -, 196 rows in 5 links")
                 && said.contains("--head abab"),
             "{said}"
         );

@@ -142,6 +142,9 @@ async fn what_is_as_it_was_written_is_whole_and_any_change_is_found() {
         ),
         ("INSERT INTO tombstone SELECT max(id), zeroblob(32) FROM call", "is there and has a tombstone"),
         ("INSERT INTO tombstone SELECT max(id), zeroblob(3) FROM call", "holds no digest"),
+        ("INSERT INTO payload VALUES (5, 'a', 'b')", "slipped in"),
+        ("UPDATE link SET kind = 'other' WHERE number = 4", "not in the form"),
+        ("DROP TABLE tombstone; UPDATE run SET pid = pid + 1", "no such table"),
     ];
     for (sql, word) in changes {
         let (_folder, file) = changed(folder.path(), sql).await;
@@ -160,7 +163,7 @@ async fn an_end_that_was_cut_off_with_its_rows_is_found_by_a_digest_that_was_kep
     rows_of_every_shape(folder.path()).await;
     let whole = verify(&ActivityLog::file_in(folder.path()), None).await.unwrap();
     let kept = whole.head.unwrap().digest;
-    let sql = "DELETE FROM call WHERE id >= (SELECT first FROM link WHERE number = 5); DELETE FROM link WHERE number = 5";
+    let sql = "DELETE FROM call WHERE id >= (SELECT first FROM link WHERE number = 5); DELETE FROM payload WHERE id >= (SELECT first FROM link WHERE number = 5); DELETE FROM link WHERE number = 5";
     let (_other, file) = changed(folder.path(), sql).await;
     let cut = verify(&file, None).await.unwrap();
     assert!(cut.whole, "nothing in the file tells: {cut:?}");
@@ -270,7 +273,7 @@ async fn rows_of_a_time_without_the_chain_are_named_and_break_nothing() {
         match (chain, rows) {
             (false, 3) => assert!(what(&verdict).contains("there is no chain"), "{verdict:?}"),
             (false, _) => {
-                assert!(what(&verdict).contains("5 rows stand behind the end of the chain"), "{verdict:?}");
+                assert!(what(&verdict).contains("rows stand behind the end of the chain (5)"), "{verdict:?}");
             }
             (true, _) => assert!(verdict.whole, "{verdict:?}"),
         }

@@ -9,6 +9,8 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -250,6 +252,24 @@ async fn figures_are_those_of_the_calls() {
     assert_eq!((tools.len(), tools[0].key.as_str()), (1, "files read"));
     let old = Filter { until: Some(1_000_000), ..Filter::default() };
     assert!(reader.stats(&old, By::Client).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_no_log_is_not_told_to_be_of_another_version() {
+    let folder = TempDir::new().unwrap();
+    let file = ActivityLog::file_in(folder.path());
+    let log = start(folder.path());
+    log.record(&entry());
+    log.shutdown().await.unwrap();
+    let said = async |sql: &'static str| {
+        let mut conn = SqliteConnectOptions::new().filename(&file).connect().await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
+        conn.close().await.unwrap();
+        Reader::open(&file).await.err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    assert_eq!(said("PRAGMA user_version = 5").await, "");
+    assert!(said("PRAGMA user_version = 99").await.contains("has version 99"));
+    assert!(said("PRAGMA application_id = 7").await.ends_with("is no activity log"));
 }
 
 #[tokio::test]
