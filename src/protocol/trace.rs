@@ -23,6 +23,8 @@ pub const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 /// Bytes of `tracestate` that are passed on: what W3C Trace Context §3.3.1.5 asks of everybody.
 const MAX_STATE: usize = 512;
 const MAX_STATE_MEMBERS: usize = 32;
+/// What a `traceparent` needs as a field, and most of what is ever added to it.
+const FIELDS_ROOM: usize = 128;
 /// Bytes of `baggage` that are passed on: W3C Baggage, "Limits".
 const MAX_BAGGAGE: usize = 8192;
 
@@ -102,10 +104,15 @@ impl Trace {
 
     /// The fields of `_meta` that carry it, JSON text without braces.
     pub fn fields(&self) -> String {
-        let parts = self.parts().into_iter();
-        let fields: Vec<String> =
-            parts.filter_map(|(name, text)| Some(format!("\"{name}\":{}", skim::quote(text?)))).collect();
-        fields.join(",")
+        let mut fields = String::with_capacity(FIELDS_ROOM);
+        for (name, text) in self.parts() {
+            let Some(text) = text else { continue };
+            let comma = if fields.is_empty() { "" } else { "," };
+            for piece in [comma, "\"", name.as_str(), "\":", &skim::quote(text)] {
+                fields.push_str(piece);
+            }
+        }
+        fields
     }
 
     fn parts(&self) -> [(HeaderName, Option<&str>); 3] {

@@ -22,6 +22,11 @@ pub struct SpanContext {
 }
 
 impl TraceId {
+    /// Its digits, as a row has them.
+    pub fn text(&self) -> String {
+        digits(&self.0)
+    }
+
     /// The id of these bytes, which must not all be zero.
     pub fn new(bytes: [u8; 16]) -> Option<TraceId> {
         (bytes != [0; 16]).then_some(TraceId(bytes))
@@ -103,6 +108,12 @@ fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
 /// Bytes of version 00.
 const LENGTH: usize = 55;
 
+fn digits(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    push_hex(&mut text, bytes);
+    text
+}
+
 /// Small hexadecimal digits, without the machinery of formatting: each traced call pays for them.
 fn push_hex(text: &mut String, bytes: &[u8]) {
     let digit = |half: u8| char::from(if half < 10 { b'0' + half } else { b'a' + half - 10 });
@@ -120,7 +131,7 @@ impl fmt::Display for SpanContext {
 
 impl fmt::Display for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&digits(&self.0))
     }
 }
 
@@ -132,7 +143,7 @@ impl fmt::Debug for TraceId {
 
 impl fmt::Display for SpanId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&digits(&self.0))
     }
 }
 

@@ -159,7 +159,7 @@ pub(super) fn tell(
     }
     let unresolved = if at.is_none() { request.names() } else { None };
     let name = at.and_then(|at| at.target.name.as_deref()).or(unresolved.as_deref());
-    let trace = request.trace.as_ref().and_then(|trace| trace.id).map(|id| id.to_string());
+    let trace = request.trace.as_ref().and_then(|trace| trace.id).map(|id| id.text());
     log.record(&Entry {
         principal: request.principal.as_str(),
         client: client(request),
